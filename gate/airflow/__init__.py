@@ -1,0 +1,1 @@
+"""The Airflow surface: the only place that imports airflow."""

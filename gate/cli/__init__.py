@@ -1,0 +1,1 @@
+"""The gate command line: one module per command group, nothing decided here."""

@@ -1,0 +1,1 @@
+"""The lineage room: facets, events and their delivery; the only place that knows OpenLineage."""
