@@ -119,23 +119,35 @@ class DatasetVersion:
         digest: `sha256:` of the canonical manifest (relative path, size and SHA-256 of every file).
         files: how many files.
         size: bytes in all.
+        subset_of: for a consented subset, the URI of the dataset it was cut from: it stands for that one.
     """
 
     dataset: Dataset
     digest: str
     files: int
     size: int
+    subset_of: str | None = None
 
     @property
     def key(self) -> str:
         """One text per version: namespace, name and digest, hashed."""
         return digest([self.dataset.namespace, self.dataset.name, self.digest])
 
+    def stands_for(self, wanted: Dataset) -> bool:
+        """Whether a job that asked for `wanted` may read this version: the same dataset, or a subset cut from it."""
+        return self.dataset == wanted or self.subset_of == wanted.uri
+
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-ready fields."""
-        return {**self.dataset.to_dict(), "digest": self.digest, "files": self.files, "size": self.size}
+        return {
+            **self.dataset.to_dict(),
+            "digest": self.digest,
+            "files": self.files,
+            "size": self.size,
+            "subset_of": self.subset_of,
+        }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> DatasetVersion:
         """Read what `to_dict` wrote."""
-        return cls(Dataset.from_dict(data), data["digest"], data["files"], data["size"])
+        return cls(Dataset.from_dict(data), data["digest"], data["files"], data["size"], data["subset_of"])

@@ -1,0 +1,29 @@
+"""What Airflow's provider manager asks of us; imported at every Airflow start, so it imports nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def get_provider_info() -> dict[str, Any]:
+    """Return the provider information of the package, as `airflow.provider_info.schema.json` asks."""
+    return {
+        "package-name": "airflow-provider-consent-gate",
+        "name": "Consent Gate",
+        "description": "Tags datasets, blocks training without recorded admin consent, emits OpenLineage.",
+        "versions": ["0.1.0"],
+        "connection-types": [
+            {
+                "connection-type": "consent_gate",
+                "hook-class-name": "gate.airflow.hook.ConsentGateHook",
+                "hook-name": "Consent Gate",
+                "ui-field-behaviour": {
+                    "hidden-fields": ["schema", "port", "login", "extra"],
+                    "relabeling": {"host": "Database URL", "password": "Database password"},
+                    "placeholders": {"host": "postgresql+psycopg://gate@db.example/gate"},
+                },
+            }
+        ],
+        "extra-links": ["gate.airflow.links.DecisionLink"],
+        "task-decorators": [{"name": "training", "class-name": "gate.airflow.training.training"}],
+    }
