@@ -189,7 +189,7 @@ def _are_versions(versions: tuple[DatasetVersion, ...]) -> bool:
         _DIGEST.fullmatch(version.digest)
         and _is_count(version.files)
         and _is_count(version.size)
-        and (version.dataset.category_column is None or _is_text(version.dataset.category_column))
+        and all(text is None or _is_text(text) for text in (version.dataset.category_column, version.subset_of))
         for version in versions
     )
     return sound and 0 < len(versions) == len({version.key for version in versions})
