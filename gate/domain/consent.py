@@ -154,7 +154,7 @@ def parse_consent_event(raw: object) -> ConsentEvent:
     """
     data = _mapping(raw, "event", _FIELDS)
     principal = _mapping(_required(data, "principal"), "principal", _PRINCIPAL_FIELDS)
-    notice = _mapping(data.get("notice") or {}, "notice", _NOTICE_FIELDS)
+    notice = _mapping({} if data.get("notice") is None else data["notice"], "notice", _NOTICE_FIELDS)
     action = _enum(Action, _required(data, "action"), "action")
     toggle = _optional(data, "toggle", lambda v, f: _enum(Toggle, v, f))
     if action is Action.GRANT and toggle is None:

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from gate.domain.consent import UNKNOWN_PROFILE, Profile, RecordedEvent
-from gate.domain.instants import format_instant
+from gate.domain.instants import format_instant, parse_instant
 from gate.domain.words import Ownership, Purpose, Reason, Requirement, Verdict
 
 
@@ -34,6 +34,27 @@ class Use:
     def from_dict(cls, data: Mapping[str, Any]) -> Use:
         """Read what `to_dict` wrote."""
         return cls(Purpose(data["purpose"]), data["feature"], data["model"], Ownership(data["ownership"]))
+
+
+@dataclass(frozen=True, slots=True)
+class WantedUse:
+    """What a DAG author or a person asks for; who owns the model is looked up, never taken from them."""
+
+    purpose: Purpose
+    feature: str | None = None
+    model: str | None = None
+
+
+def wanted_use(purpose: str, feature: str | None = None, model: str | None = None) -> WantedUse:
+    """Name a use.
+
+    Raises:
+        InputError: an unknown purpose.
+    """
+    try:
+        return WantedUse(Purpose(purpose), feature, model)
+    except ValueError:
+        raise InputError(f"{purpose!r} is not a purpose", where="use", hint="one of: " + ", ".join(Purpose)) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +187,22 @@ class Finding:
             "terms": list(self.terms),
         }
 
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Finding:
+        """Read what `to_dict` wrote."""
+        return cls(
+            dataset=data["dataset"],
+            category=data["category"],
+            verdict=Verdict(data["verdict"]),
+            requirement=Requirement(data["requirement"]) if data["requirement"] else None,
+            row=data["row"],
+            reasons=tuple(Reason(reason) for reason in data["reasons"]),
+            accounts=data["accounts"],
+            rows=data["rows"],
+            citations=tuple(Citation(**citation) for citation in data["citations"]),
+            terms=tuple(data["terms"]),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
@@ -236,6 +273,23 @@ class Decision:
             "terms_version": self.terms_version,
             "content_owner": self.content_owner,
         }
+
+
+def decision_from_dict(data: Mapping[str, Any]) -> Decision:
+    """Read what `Decision.to_dict` wrote; group indices are not kept, so `passing` is empty."""
+    return Decision(
+        verdict=Verdict(data["verdict"]),
+        use=Use.from_dict(data["use"]),
+        findings=tuple(Finding.from_dict(finding) for finding in data["findings"]),
+        coverage=tuple(Coverage(**row) for row in data["coverage"]),
+        passing=(),
+        subset_possible=data["subset_possible"],
+        policy_name=data["policy"]["name"],
+        policy_digest=data["policy"]["digest"],
+        decided_at=parse_instant(data["decided_at"]),
+        terms_version=data["terms_version"],
+        content_owner=data["content_owner"],
+    )
 
 
 def _most(coverage: tuple[Coverage, ...], name: str) -> dict[str, int]:

@@ -1,0 +1,157 @@
+"""Record and read what people said: consent events, appointments, account profiles, model registrations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from gate.domain.consent import Appointment, ConsentEvent, Profile, RecordedEvent
+from gate.domain.instants import format_instant
+from gate.domain.words import Authority, Ownership
+from gate.errors import InputError
+from gate.ledger import records, state
+from gate.service.actors import recorded_actor
+from gate.service.core import Service
+
+DIRECTORY = "service:directory"  # the only identity that appoints (design.md section 5)
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What became of a batch: how many entries are new, how many stood there before, and what never counts."""
+
+    added: int
+    known: int
+    without_authority: int = 0
+
+    def to_dict(self) -> dict[str, int]:
+        """Return JSON-ready fields."""
+        return {"added": self.added, "known": self.known, "without_authority": self.without_authority}
+
+
+def record_consent_events(service: Service, events: Sequence[ConsentEvent], *, by: str, via: str) -> Recorded:
+    """Record consent events, all or none, in order of `effective_at`; equal ones already recorded add nothing.
+
+    Args:
+        by: who records; see `recorded_actor`.
+        via: `cli`, `api` or `ui` for a live recording, `import` for history, `airflow` from a task.
+
+    Raises:
+        LedgerUnavailable: the ledger cannot be written; then nothing was.
+    """
+    now = service.clock()
+    ordered = sorted(events, key=lambda event: event.effective_at)
+    with service.ledger.write() as tx:
+        results = records.record_consents(tx, ordered, recorded_at=now, by=recorded_actor(tx, by), via=via)
+        accounts = {event.account_id for event, (_, new) in zip(ordered, results, strict=True) if new}
+        fresh = {entry.idx for entry, new in results if new}
+        unheard = (
+            sum(
+                1
+                for account in accounts
+                for recorded in state.consent_events(tx, account)
+                if recorded.index in fresh and recorded.authority is not Authority.ADMIN
+            )
+            if len(fresh) <= 1000  # a large import reports through `gate consent show`, not by re-reading all of it
+            else 0
+        )
+    return Recorded(len(fresh), len(results) - len(fresh), unheard)
+
+
+def record_appointments(service: Service, appointments: Sequence[Appointment], *, via: str) -> Recorded:
+    """Record appointments and removals of owners and admins, as the directory's identity.
+
+    Raises:
+        LedgerUnavailable: the ledger cannot be written; then nothing was.
+    """
+    now = service.clock()
+    ordered = sorted(appointments, key=lambda a: a.effective_at)
+    with service.ledger.write() as tx:
+        results = records.record_appointments(tx, ordered, recorded_at=now, by=DIRECTORY, via=via)
+    return _count(results)
+
+
+def record_profile(service: Service, account_id: str, profile: Profile, *, by: str, via: str) -> Recorded:
+    """Record region, segment and accepted terms of an account; fields that are `None` keep what is on record."""
+    now = service.clock()
+    with service.ledger.write() as tx:
+        old = state.profile(tx, account_id)
+        merged = Profile(
+            region=profile.region or old.region,
+            segment=profile.segment or old.segment,
+            terms_version=profile.terms_version or old.terms_version,
+        )
+        result = records.record_profile(tx, account_id, merged, recorded_at=now, by=recorded_actor(tx, by), via=via)
+    return _count([result])
+
+
+def record_model(
+    service: Service,
+    model_id: str,
+    ownership: Ownership,
+    features: Sequence[str],
+    evidence: str,
+    *,
+    by: str,
+    via: str,
+) -> Recorded:
+    """Register who owns a model and which features it serves (`*` for any), with evidence.
+
+    Raises:
+        InputError: no feature, or no evidence.
+    """
+    if not features:
+        raise InputError("names no feature", where="features", hint="name what the model serves, or '*'")
+    if not evidence.strip():
+        raise InputError("is missing", where="evidence", hint="say where the ownership can be looked up")
+    now = service.clock()
+    with service.ledger.write() as tx:
+        actor = recorded_actor(tx, by)
+        result = records.record_model(
+            tx, model_id, ownership, tuple(sorted(set(features))), evidence, recorded_at=now, by=actor, via=via
+        )
+    return _count([result])
+
+
+def account_view(
+    service: Service, account_id: str, *, as_of: datetime | None = None, known_at: int | None = None
+) -> dict[str, Any]:
+    """Return an account's profile, admins and consent events, effective at an instant as known at a ledger index."""
+    with service.ledger.read() as reader:
+        profile = state.profile(reader, account_id, known_at=known_at)
+        events = state.consent_events(reader, account_id, effective_at=as_of, known_at=known_at)
+        appointments = state.appointments(reader, account_id, known_at=known_at)
+        known = reader.ref("account", account_id) is not None
+    return {
+        "account_id": account_id,
+        "known": known,
+        "profile": {"region": profile.region, "segment": profile.segment, "terms_version": profile.terms_version},
+        "appointments": [_appointment(a) for a in appointments if as_of is None or a.effective_at <= as_of],
+        "events": [_recorded(event) for event in events],
+    }
+
+
+def _appointment(appointment: Appointment) -> dict[str, Any]:
+    return {
+        "person_id": appointment.person_id,
+        "action": appointment.action,
+        "role": appointment.role.value,
+        "effective_at": format_instant(appointment.effective_at),
+        "index": appointment.index,
+    }
+
+
+def _recorded(recorded: RecordedEvent) -> dict[str, Any]:
+    return {
+        "index": recorded.index,
+        "recorded_at": format_instant(recorded.recorded_at),
+        "authority": recorded.authority.value,
+        **recorded.event.to_dict(),
+    }
+
+
+def _count(results: Sequence[tuple[object, bool]]) -> Recorded:
+    added = sum(1 for _, new in results if new)
+    return Recorded(added, len(results) - added)

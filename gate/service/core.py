@@ -1,0 +1,167 @@
+"""Opens the service: ledger, signing key and pinned keys together, set up on first use or not at all."""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+
+from gate import __version__
+from gate.errors import KeyLost, LedgerUnavailable
+from gate.ledger.store import Entry, Ledger, Reader, Transaction, create_ledger, open_ledger
+from gate.permits.keys import (
+    PublicKey,
+    SigningKey,
+    create_key,
+    load_key,
+    public_key_from_text,
+    public_key_to_text,
+)
+from gate.policy.table import Policy, load_policy, parse_policy
+from gate.service.settings import Settings, read_settings
+
+DEFAULT_POLICY = "zoom-2023-08"  # activated at genesis, by name and digest, until somebody activates another
+
+
+def utc_now() -> datetime:
+    """Return the current instant; the only clock of the service."""
+    return datetime.now(UTC)
+
+
+@dataclass
+class Service:
+    """An open ledger with the keys that belong to it. Use it as a context manager.
+
+    Attributes:
+        clock: returns the present instant; asked once per operation.
+    """
+
+    settings: Settings
+    ledger: Ledger
+    clock: Callable[[], datetime] = utc_now
+
+    def __enter__(self) -> Service:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release the database."""
+        self.ledger.close()
+
+    @cached_property
+    def key(self) -> SigningKey:
+        """The signing key the ledger names.
+
+        Raises:
+            KeyLost: it is not where it should be, or is another one.
+        """
+        with self.ledger.read() as reader:
+            return load_key(self.settings.key_path, named_key(reader))
+
+    @cached_property
+    def pinned_keys(self) -> tuple[PublicKey, ...]:
+        """The public keys we verify with, from our own configuration and not from the database.
+
+        Raises:
+            KeyLost: the file is missing.
+        """
+        try:
+            lines = self.settings.pinned_keys_path.read_text("ascii").splitlines()
+        except OSError:
+            raise KeyLost(
+                "the pinned public keys cannot be read",
+                where=str(self.settings.pinned_keys_path),
+                hint="restore the file from backup",
+                reason="cannot_decide",
+            ) from None
+        return tuple(public_key_from_text(line) for line in lines if line.strip())
+
+    def policy(self, reader: Reader) -> Policy:
+        """Return the policy that was last activated, exactly as it was then.
+
+        Raises:
+            LedgerUnavailable: none is active, or its text was removed.
+        """
+        active = last(reader, "policy_activation")
+        text = active and reader.attachment(active.body["text"])
+        if not active or text is None:
+            raise LedgerUnavailable("no policy is active", hint="gate policy activate NAME", reason="cannot_decide")
+        return parse_policy(text, active.body["name"])
+
+
+def open_service(settings: Settings | None = None, *, clock: Callable[[], datetime] = utc_now) -> Service:
+    """Open the service; an embedded one is set up on first use.
+
+    Raises:
+        LedgerUnavailable: the database is missing (and not ours to make), locked, or of another version.
+        KeyLost: the ledger names a key that is gone.
+    """
+    settings = settings or read_settings()
+    if settings.embedded and not (settings.home / "ledger.db").exists():
+        return set_up(settings, clock=clock)
+    return Service(settings, open_ledger(settings.database_url), clock)
+
+
+def set_up(settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> Service:
+    """Create or upgrade the database, and give an empty ledger its first entries: genesis, key, policy.
+
+    Raises:
+        KeyLost: the ledger already names a key that is gone.
+    """
+    with _exclusive(settings):
+        create_ledger(settings.database_url)
+        service = Service(settings, open_ledger(settings.database_url), clock)
+        with service.ledger.read() as reader:
+            first_time = reader.size == 0
+        if first_time:
+            _write_genesis(service)
+    service.key  # noqa: B018  a lost key must show now, not at the first decision
+    return service
+
+
+@contextmanager
+def _exclusive(settings: Settings) -> Iterator[None]:
+    settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (settings.home / "setup.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _write_genesis(service: Service) -> None:
+    settings, now = service.settings, service.clock()
+    # A key left by a set-up that died before its first entry belongs to no ledger yet: use it.
+    key = load_key(settings.key_path) if settings.key_path.exists() else create_key(settings.key_path)
+    settings.pinned_keys_path.write_text(public_key_to_text(key.public_key) + "\n", "ascii")
+    with service.ledger.write() as tx:
+        common = {"recorded_at": now, "by": "service:setup", "via": "setup"}
+        tx.append("genesis", tx.origin, {"origin": tx.origin, "product": f"consent-gate {__version__}"}, **common)
+        public = public_key_to_text(key.public_key)
+        tx.append("key", key.key_id, {"key_id": key.key_id, "public_key": public, "state": "signing"}, **common)
+        append_policy_activation(tx, load_policy(DEFAULT_POLICY), recorded_at=now, by="service:setup", via="setup")
+
+
+def append_policy_activation(tx: Transaction, policy: Policy, *, recorded_at: datetime, by: str, via: str) -> Entry:
+    """Record that decisions follow `policy` from here on; its text is kept beside the entry."""
+    current = last(tx, "policy_activation")
+    if current and current.body["digest"] == policy.digest:
+        return current
+    text = tx.attach(policy.text, "application/yaml")
+    body = {"name": policy.name, "version": policy.version, "digest": policy.digest, "text": text}
+    subject = f"{policy.digest}@{tx.size}"  # the same policy may be activated again after another
+    return tx.append("policy_activation", subject, body, recorded_at=recorded_at, by=by, via=via)[0]
+
+
+def last(reader: Reader, kind: str, subject_prefix: str = "") -> Entry | None:
+    """Return the newest entry of a kind."""
+    return reader.latest(kind, subject_prefix)
+
+
+def named_key(reader: Reader) -> str | None:
+    """Return the id of the signing key the ledger names, if any."""
+    entry = last(reader, "key")
+    return entry and entry.body["key_id"]

@@ -1,0 +1,139 @@
+"""Gather the facts of a decision: versions, tags, who is in the data, what the ledger knows of them."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+from gate.domain.dataset import Dataset
+from gate.domain.decision import AccountGroup, DatasetFacts, Facts, Use, WantedUse
+from gate.domain.words import Category, Ownership, Reason
+from gate.ledger.snapshots import Snapshot, build_snapshot
+from gate.ledger.state import model_record
+from gate.ledger.store import Reader
+from gate.policy.table import Policy
+from gate.scan.coverage import CoverageCounts, count_coverage
+from gate.scan.digest import measure
+from gate.service.core import Service
+from gate.service.tagging import Tagged, read_tags
+
+ANY_FEATURE = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """Facts at one state of the ledger, with what is needed to write them down.
+
+    Attributes:
+        size, root: the ledger's state the facts rest on.
+        valid_until: the next instant at which a consent starts or expires, if any.
+        tagged: per dataset, in order.
+        snapshot: the consent snapshot; its file lives as long as the context that gathered it.
+        numbers: per dataset, the snapshot's group number of each account group of the facts.
+    """
+
+    facts: Facts
+    use: Use
+    policy: Policy
+    size: int
+    root: bytes
+    valid_until: datetime | None
+    tagged: tuple[Tagged, ...]
+    snapshot: Snapshot
+    numbers: tuple[tuple[int, ...], ...]
+
+
+def gather(
+    service: Service,
+    datasets: Sequence[Dataset],
+    wanted: WantedUse,
+    *,
+    now: datetime,
+    folder: Path,
+    policy: Policy | None = None,
+    claimed: Sequence[frozenset[Category] | None] = (),
+    ownership: Ownership | None = None,
+) -> Gathered:
+    """Look at the data and the ledger as they are now.
+
+    Args:
+        folder: where the snapshot file may be written; belongs to the caller.
+        policy: instead of the active one (dry checks only).
+        claimed: categories to assume per dataset instead of recorded tags (dry checks only).
+        ownership: ownership to assume instead of the registry's (dry checks only).
+
+    Raises:
+        DatasetError: a dataset that is missing, empty, unreadable or changing.
+    """
+    versions = [measure(dataset)[0] for dataset in datasets]
+    with service.ledger.read() as reader:
+        head = reader.head()
+        policy = policy or service.policy(reader)
+        use, model_problems = _looked_up(reader, wanted, ownership)
+        tagged = tuple(read_tags(reader, version) for version in versions)
+        snapshot = build_snapshot(reader, now, folder / "snapshot.parquet")
+    if claimed:
+        tagged = tuple(_assume(tag, said) for tag, said in zip(tagged, claimed, strict=True))
+    counted = [count_coverage(dataset, str(snapshot.path)) for dataset in datasets]
+    numbers = tuple(tuple(sorted({group for _, group in counts.accounts})) for counts in counted)
+    facts = Facts(
+        tuple(
+            _dataset_facts(tag, counts, present, snapshot, model_problems)
+            for tag, counts, present in zip(tagged, counted, numbers, strict=True)
+        )
+    )
+    return Gathered(facts, use, policy, head.size, head.root, snapshot.valid_until, tagged, snapshot, numbers)
+
+
+def scratch() -> tempfile.TemporaryDirectory[str]:
+    """Return a private folder that is removed at the end of its context."""
+    return tempfile.TemporaryDirectory(prefix="gate-")
+
+
+def _looked_up(reader: Reader, wanted: WantedUse, assumed: Ownership | None) -> tuple[Use, frozenset[Reason]]:
+    """Complete the use from the model registry; a model registered for other features is a problem of its own."""
+    record = model_record(reader, wanted.model) if wanted.model else None
+    ownership = assumed or (record.ownership if record else Ownership.UNKNOWN)
+    use = Use(wanted.purpose, wanted.feature, wanted.model, ownership)
+    if record and ANY_FEATURE not in record.features and wanted.feature not in record.features:
+        return use, frozenset({Reason.WRONG_FEATURE})
+    return use, frozenset()
+
+
+def _assume(tag: Tagged, said: frozenset[Category] | None) -> Tagged:
+    if said is None:
+        return tag
+    sources = tuple(sorted({*tag.sources, *((category.value, "declared") for category in said)}))
+    return replace(tag, categories=tag.categories | said, sources=sources, problems=frozenset())
+
+
+def _dataset_facts(
+    tag: Tagged,
+    counts: CoverageCounts,
+    present: tuple[int, ...],
+    snapshot: Snapshot,
+    model_problems: frozenset[Reason],
+) -> DatasetFacts:
+    place = {group: index for index, group in enumerate(present)}
+    groups = tuple(
+        AccountGroup(
+            snapshot.groups[group], {category: n for (category, g), n in counts.accounts.items() if g == group}
+        )
+        for group in present
+    )
+    rows = tuple(replace(row, groups=tuple(place[group] for group in row.groups)) for row in counts.rows)
+    return DatasetFacts(
+        dataset=tag.version.dataset.name,
+        version=tag.version.digest,
+        categories=frozenset(category.value for category in tag.categories),
+        groups=groups,
+        rows=rows,
+        unattributed=counts.unattributed,
+        null_categories=counts.null_categories,
+        problems=tag.problems | model_problems,
+        declared_none=tag.declared_none,
+        total_rows=counts.total_rows,
+    )

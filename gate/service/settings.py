@@ -1,0 +1,64 @@
+"""Where state lives: GATE_HOME and GATE_DATABASE_URL, read from the environment once per process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The places a service works with.
+
+    Attributes:
+        home: folder of keys, private copies and (by default) the database.
+        database_url: SQLAlchemy URL of the ledger.
+        embedded: the database is our own SQLite file below `home`, made on first use.
+    """
+
+    home: Path
+    database_url: str
+    embedded: bool
+
+    @property
+    def key_path(self) -> Path:
+        """The signing key (PEM, owner only)."""
+        return self.home / "keys" / "signing.pem"
+
+    @property
+    def pinned_keys_path(self) -> Path:
+        """The public keys that permits are verified with, one a line."""
+        return self.home / "keys" / "pinned.txt"
+
+    @property
+    def private_path(self) -> Path:
+        """Folder of the private copies that permits open."""
+        return self.home / "private"
+
+
+def read_settings(
+    environ: Mapping[str, str] = os.environ, *, database_url: str | None = None, home: Path | None = None
+) -> Settings:
+    """Work out where state lives.
+
+    Args:
+        environ: `GATE_HOME` (default: `gate` below `AIRFLOW_HOME` when that is set, else the user data folder)
+            and `GATE_DATABASE_URL` (default: a SQLite file below the home).
+        database_url: overrides the environment (an Airflow connection).
+        home: overrides the environment.
+    """
+    folder = (home or _default_home(environ)).absolute()
+    url = database_url or environ.get("GATE_DATABASE_URL")
+    return Settings(folder, url or f"sqlite:///{folder / 'ledger.db'}", embedded=url is None)
+
+
+def _default_home(environ: Mapping[str, str]) -> Path:
+    if gate_home := environ.get("GATE_HOME"):
+        return Path(gate_home).expanduser()
+    if airflow_home := environ.get("AIRFLOW_HOME"):
+        return Path(airflow_home).expanduser() / "gate"
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("consent-gate"))

@@ -1,0 +1,77 @@
+"""Cut the consented subset of blocked datasets, tag it like its source, and decide about that instead."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from gate.domain.dataset import Dataset
+from gate.domain.decision import WantedUse
+from gate.domain.run import TaskRun
+from gate.domain.words import Reason
+from gate.errors import Blocked
+from gate.policy.evaluate import evaluate
+from gate.scan.subset import write_subset
+from gate.service.core import Service
+from gate.service.deciding import LineageRun, Outcome, decide
+from gate.service.facts import gather, scratch
+from gate.service.tagging import tag_dataset
+
+
+def decide_on_subset(
+    service: Service,
+    blocked: Outcome,
+    wanted: WantedUse,
+    *,
+    run: TaskRun,
+    consumers: Sequence[str],
+    by: str,
+    via: str,
+    lineage: LineageRun | None,
+    folder: str | None = None,
+) -> Outcome:
+    """Write the consented rows of every dataset as new versions and decide about those.
+
+    Args:
+        blocked: the decision about the whole; missing consent was all that blocked.
+        folder: where subsets go; default `consented` beside each dataset.
+
+    Returns:
+        The decision about the subsets; its own record, beside the one that blocked.
+
+    Raises:
+        Blocked: something else than missing consent blocks by now, or nothing is consented.
+        DatasetError: the source changed since it was tagged, or cannot be read.
+    """
+    sources = [version.dataset for version in blocked.versions]
+    subsets = []
+    now = service.clock()
+    with scratch() as scratch_folder:
+        gathered = gather(service, sources, wanted, now=now, folder=Path(scratch_folder))
+        decision = evaluate(gathered.policy, gathered.facts, gathered.use, now)
+        if not decision.subset_possible and decision.reasons:
+            raise Blocked("no consented subset can be cut", reason=Reason(decision.reasons[0]).value)
+        for index, tag in enumerate(gathered.tagged):
+            passing = {gathered.numbers[index][group] for group in decision.passing[index]}
+            target = _target(tag.version.dataset, folder, blocked.index)
+            write_subset(tag.version.dataset, str(gathered.snapshot.path), passing, target)
+            subset = replace(tag.version.dataset, uri=target)
+            tag_dataset(
+                service,
+                subset,
+                (),
+                by=by,
+                via=via,
+                run=run,
+                inherit=tag.categories,
+                subset_of=tag.version.dataset.uri,
+            )
+            subsets.append(subset)
+    second = replace(run, task_id=f"{run.task_id}#subset")
+    return decide(service, subsets, wanted, run=second, consumers=consumers, by=by, via=via, lineage=lineage)
+
+
+def _target(dataset: Dataset, folder: str | None, decision_index: int) -> str:
+    head, _, name = dataset.uri.rpartition("/")
+    return f"{folder or head + '/consented'}/{decision_index}/{name}"
