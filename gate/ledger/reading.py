@@ -1,0 +1,312 @@
+"""Reads one consistent state of the ledger: entries, references, attachments, tree and proofs."""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import json
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import Any, NamedTuple, TypeVar
+
+from sqlalchemy import ColumnElement, Connection, Row, select
+
+from gate.domain.canonical import Json, canonical
+from gate.domain.instants import parse_instant
+from gate.errors import InputError, LedgerUnavailable
+from gate.ledger import merkle, tables
+
+PAGE = 2000  # rows per query when streaming
+_REF_DOMAIN = b"consent-gate ref v1\x00"
+
+_T = TypeVar("_T")
+
+
+class TreeHead(NamedTuple):
+    """The state of the log: how many entries, and their 32-byte Merkle root."""
+
+    size: int
+    root: bytes
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry of the log.
+
+    Attributes:
+        idx: place in the log, from 0, gap-free.
+        subject: unique within its kind.
+        account_ref, effective_at: the body's fields of these names, if it has them.
+        payload: the canonical bytes that the leaf hash covers.
+        leaf_hash: 32 bytes.
+    """
+
+    idx: int
+    kind: str
+    subject: str
+    account_ref: str | None
+    effective_at: str | None
+    payload: bytes
+    leaf_hash: bytes
+
+    @cached_property
+    def _statement(self) -> dict[str, Any]:
+        statement: dict[str, Any] = json.loads(self.payload)
+        return statement
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """What the entry states."""
+        body: dict[str, Any] = self._statement["body"]
+        return body
+
+    @property
+    def recorded_at(self) -> datetime:
+        """When it was recorded, by the recorder's clock."""
+        return parse_instant(self._statement["recorded_at"])
+
+    @property
+    def by(self) -> str:
+        """Who recorded it: a service, or a person's reference."""
+        return str(self._statement["by"])
+
+    @property
+    def via(self) -> str:
+        """How it came in, such as `cli`, `api`, `ui` or `import`."""
+        return str(self._statement["via"])
+
+
+def value_digest(kind: str, value: Json) -> bytes:
+    """Return the 32-byte digest an opening is found by."""
+    return hashlib.sha256(canonical([kind, value])).digest()
+
+
+def make_ref(kind: str, value: Json, salt: bytes) -> str:
+    """Return the reference that stands for a personal value: 64 hex digits that reveal nothing without the salt."""
+    return hashlib.sha256(_REF_DOMAIN + salt + canonical([kind, value])).hexdigest()
+
+
+def chunks(items: Sequence[_T], size: int = PAGE) -> Iterator[Sequence[_T]]:
+    """Yield `items` in slices."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+class Reader:
+    """One consistent state of the ledger, for as long as its context is open."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._blocks: dict[int, list[bytes]] = {}
+        self._head = self._read_head()
+
+    @cached_property
+    def origin(self) -> str:
+        """The ledger's own name, made when it was created.
+
+        Raises:
+            LedgerUnavailable: it was never given one.
+        """
+        found = self._connection.execute(select(tables.meta.c.value).where(tables.meta.c.key == "origin")).scalar()
+        if found is None:
+            raise LedgerUnavailable("the ledger has no name", hint="gate db upgrade", reason="cannot_decide")
+        return str(found)
+
+    @property
+    def size(self) -> int:
+        """How many entries there are."""
+        return self._head.size
+
+    def head(self) -> TreeHead:
+        """Return size and root of the log."""
+        return self._head
+
+    def entry(self, idx: int) -> Entry:
+        """Return the entry at a place.
+
+        Raises:
+            InputError: there is none.
+        """
+        found = self._connection.execute(select(tables.entry).where(tables.entry.c.idx == idx)).one_or_none()
+        if found is None:
+            raise InputError(f"the ledger has no entry {idx}", hint=f"it holds {self.size}, counted from 0")
+        return _entry(found)
+
+    def entries(
+        self,
+        kind: str | Collection[str] | None = None,
+        account_ref: str | None = None,
+        subject: str | None = None,
+        subject_prefix: str | None = None,
+        start: int = 0,
+        stop: int | None = None,
+    ) -> Iterator[Entry]:
+        """Stream entries in the log's order, with flat memory.
+
+        Args:
+            kind: one kind, several, or all.
+            account_ref: only those about this account.
+            subject: only the one with this subject.
+            subject_prefix: only those whose subject begins with this; few enough to be read at once.
+            start: first place.
+            stop: place after the last.
+        """
+        if kind is not None and not isinstance(kind, str):
+            # One stream per kind keeps every page an index range; a single IN would sort all rows per page.
+            streams = [self.entries(k, account_ref, subject, subject_prefix, start, stop) for k in sorted(set(kind))]
+            yield from heapq.merge(*streams, key=_place)
+            return
+        if subject_prefix:
+            some = self._beginning_with(subject_prefix, _conditions(kind, account_ref, subject))
+            yield from (entry for entry in some if start <= entry.idx and (stop is None or entry.idx < stop))
+            return
+        wanted = _conditions(kind, account_ref, subject)
+        if stop is not None:
+            wanted.append(tables.entry.c.idx < stop)
+        while True:
+            page = select(tables.entry).where(*wanted, tables.entry.c.idx >= start).order_by(tables.entry.c.idx)
+            rows = self._connection.execute(page.limit(PAGE)).all()
+            yield from map(_entry, rows)
+            if len(rows) < PAGE:
+                return
+            start = rows[-1].idx + 1
+
+    def find(self, kind: str, subject: str) -> Entry | None:
+        """Return the one entry of this kind and subject."""
+        return self._existing(kind, [subject]).get(subject)
+
+    def latest(self, kind: str, subject_prefix: str | None = None, known_at: int | None = None) -> Entry | None:
+        """Return the newest entry of a kind.
+
+        Args:
+            kind: the kind.
+            subject_prefix: only entries whose subject begins with this.
+            known_at: as the ledger was when it held this many entries.
+        """
+        if subject_prefix:
+            return max(self.entries(kind, None, None, subject_prefix, 0, known_at), key=_place, default=None)
+        wanted = _conditions(kind)
+        if known_at is not None:
+            wanted.append(tables.entry.c.idx < known_at)
+        newest = select(tables.entry).where(*wanted).order_by(tables.entry.c.idx.desc()).limit(1)
+        found = self._connection.execute(newest).one_or_none()
+        return None if found is None else _entry(found)
+
+    def ref(self, kind: str, value: Json) -> str | None:
+        """Return the reference that stands for a value, unless it is unknown or erased."""
+        digest = value_digest(kind, value)
+        found = select(tables.opening.c.ref).where(tables.opening.c.value_digest == digest)
+        return self._connection.execute(found).scalar()
+
+    def open_ref(self, ref: str) -> Any:
+        """Return the value a reference stands for; `None` when it was erased."""
+        return self.open_refs([ref]).get(ref)
+
+    def open_refs(self, refs: Iterable[str]) -> dict[str, Any]:
+        """Return the values references stand for; erased ones are left out."""
+        opening, opened = tables.opening.c, {}
+        for some in chunks(sorted(set(refs))):
+            found = self._connection.execute(select(opening.ref, opening.value).where(opening.ref.in_(some)))
+            opened.update({ref: json.loads(value) for ref, value in found})
+        return opened
+
+    def attachment(self, digest: str) -> bytes | None:
+        """Return an attachment's bytes by their digest (`sha256:…`); `None` when unknown or erased."""
+        found = select(tables.attachment.c.content).where(tables.attachment.c.digest == digest)
+        return self._connection.execute(found).scalar()
+
+    def root_at(self, size: int) -> bytes:
+        """Return the root the log had when it held `size` entries.
+
+        Raises:
+            InputError: it never held so many.
+        """
+        self._check_size(size)
+        return self._head.root if size == self.size else merkle.root_at(size, self._node)
+
+    def inclusion_proof(self, idx: int, size: int) -> list[bytes]:
+        """Return the hashes that show entry `idx` in the log of `size` entries (RFC 9162 section 2.1.3).
+
+        Raises:
+            InputError: no such entry, or no such size.
+        """
+        self._check_size(size)
+        if not 0 <= idx < size:
+            raise InputError(f"there is no entry {idx} among the first {size}", hint="entries are counted from 0")
+        return merkle.inclusion_proof(idx, size, self._node)
+
+    def consistency_proof(self, old: int, new: int) -> list[bytes]:
+        """Return the hashes that show the log of `old` entries as a prefix of that of `new` (section 2.1.4).
+
+        Raises:
+            InputError: no such sizes, or `old` is larger.
+        """
+        self._check_size(new)
+        if not 0 <= old <= new:
+            raise InputError(f"a log of {old} entries is no prefix of one of {new}", hint="give the older size first")
+        return merkle.consistency_proof(old, new, self._node)
+
+    def _read_head(self) -> TreeHead:
+        head = tables.tree_head.c
+        found = self._connection.execute(select(head.size, head.root).order_by(head.size.desc()).limit(1)).one_or_none()
+        return TreeHead(found.size, found.root) if found else TreeHead(0, merkle.EMPTY_ROOT)
+
+    def _check_size(self, size: int) -> None:
+        if not 0 <= size <= self.size:
+            raise InputError(f"the ledger never held {size} entries", hint=f"it holds {self.size}")
+
+    def _node(self, level: int, pos: int) -> bytes:
+        if level >= tables.NODE_LEVEL:
+            node = tables.node.c
+            found = self._connection.execute(select(node.hash).where(node.level == level, node.pos == pos)).scalar()
+            if found is None:
+                raise LedgerUnavailable(f"the tree lacks its node {level}/{pos}", hint="gate ledger verify")
+            return bytes(found)
+        first = pos << level
+        block = first >> tables.NODE_LEVEL
+        offset = first - (block << tables.NODE_LEVEL)
+        return merkle.subtree_root(self._block(block)[offset : offset + (1 << level)])
+
+    def _block(self, block: int) -> list[bytes]:
+        """Return the up to 256 leaf hashes below one kept node; a proof touches two such blocks at most."""
+        if block not in self._blocks:
+            entry, start = tables.entry.c, block << tables.NODE_LEVEL
+            leaves = select(entry.leaf_hash).where(entry.idx >= start, entry.idx < start + (1 << tables.NODE_LEVEL))
+            self._blocks = dict(list(self._blocks.items())[-3:])
+            self._blocks[block] = list(self._connection.execute(leaves.order_by(entry.idx)).scalars())
+        return self._blocks[block]
+
+    def _beginning_with(self, prefix: str, wanted: list[ColumnElement[bool]]) -> list[Entry]:
+        """Read the few entries of one person, dataset or model at once.
+
+        Ordering by place is left to Python: asked to order, SQLite prefers walking the whole kind.
+        """
+        subject, after = tables.entry.c.subject, prefix[:-1] + chr(ord(prefix[-1]) + 1)
+        rows = self._connection.execute(select(tables.entry).where(*wanted, subject >= prefix, subject < after))
+        return sorted(map(_entry, rows), key=_place)
+
+    def _existing(self, kind: str, subjects: Sequence[str]) -> dict[str, Entry]:
+        entry, found = tables.entry, {}
+        for some in chunks(subjects):
+            rows = self._connection.execute(select(entry).where(entry.c.kind == kind, entry.c.subject.in_(some)))
+            found.update({row.subject: _entry(row) for row in rows})
+        return found
+
+
+def _place(entry: Entry) -> int:
+    return entry.idx
+
+
+def _entry(row: Row[Any]) -> Entry:
+    idx, kind, subject, account_ref, effective_at, payload, leaf_hash = row
+    return Entry(idx, kind, subject, account_ref, effective_at, payload, leaf_hash)
+
+
+def _conditions(
+    kind: str | None, account_ref: str | None = None, subject: str | None = None
+) -> list[ColumnElement[bool]]:
+    entry = tables.entry.c
+    exact = ((entry.kind, kind), (entry.account_ref, account_ref), (entry.subject, subject))
+    return [column == value for column, value in exact if value is not None]

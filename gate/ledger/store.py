@@ -1,0 +1,174 @@
+"""Opens the ledger: one writer at a time, any number of readers with a consistent view, an outbox for the relay."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy import Connection, Engine, select, update
+
+from gate.domain.instants import format_instant
+from gate.errors import LedgerUnavailable
+from gate.ledger import database, tables
+from gate.ledger.reading import Entry, Reader, TreeHead
+from gate.ledger.writing import NewEntry, Transaction
+
+__all__ = [
+    "Entry",
+    "Ledger",
+    "NewEntry",
+    "OutboxEvent",
+    "Reader",
+    "Transaction",
+    "TreeHead",
+    "create_ledger",
+    "open_ledger",
+    "upgrade",
+]
+
+_MAX_ERROR = 500  # characters kept of a relay's error
+
+Salt = Callable[[], bytes]
+
+
+def random_salt() -> bytes:
+    """Return 16 random bytes."""
+    return secrets.token_bytes(16)
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxEvent:
+    """An event that waits to be sent: `event` is JSON text, `attempts` how often sending failed."""
+
+    id: int
+    key: str
+    event: str
+    attempts: int
+
+
+class Ledger:
+    """An open ledger. Usable from several threads; not across a fork."""
+
+    def __init__(self, engine: Engine, where: str, salt: Salt) -> None:
+        self.engine = engine
+        self._where = where
+        self._salt = salt
+
+    def close(self) -> None:
+        """Release the database."""
+        self.engine.dispose()
+
+    @contextmanager
+    def write(self) -> Iterator[Transaction]:
+        """Open the one writing transaction; committed at the end, undone by any exception.
+
+        Raises:
+            LedgerUnavailable: locked for too long, full, read-only or unreachable.
+            TamperingFound: the database refused an entry because the record contradicts itself.
+        """
+        with self._connected(database.writer) as connection:
+            database.take_writer_lock(connection)
+            yield Transaction(connection, self._salt)
+
+    @contextmanager
+    def read(self) -> Iterator[Reader]:
+        """Open a consistent view: what others append meanwhile does not show.
+
+        Raises:
+            LedgerUnavailable: unreachable, damaged or not a ledger.
+        """
+        with self._connected(database.reader) as connection:
+            yield Reader(connection)
+
+    def pending_outbox(self, limit: int) -> list[OutboxEvent]:
+        """Return events that were not sent yet: fewest failures first, then oldest."""
+        box = tables.outbox.c
+        waiting = select(box.id, box.key, box.event, box.attempts).where(box.sent_at.is_(None))
+        with self._connected(database.reader) as connection:
+            rows = connection.execute(waiting.order_by(box.attempts, box.id).limit(limit))
+            return [OutboxEvent(*row) for row in rows]
+
+    def mark_sent(self, ids: Iterable[int]) -> None:
+        """Note that these events were accepted by the backend."""
+        now = format_instant(datetime.now(UTC))
+        self._update_outbox(list(ids), {"sent_at": now, "last_error": None})
+
+    def mark_failed(self, id_: int, error: str) -> None:
+        """Note that sending an event failed; it stays pending."""
+        self._update_outbox([id_], {"attempts": tables.outbox.c.attempts + 1, "last_error": error[:_MAX_ERROR]})
+
+    def _update_outbox(self, ids: list[int], values: dict[str, object]) -> None:
+        change = update(tables.outbox).where(tables.outbox.c.id.in_(ids)).values(values)
+        with self._connected(database.writer) as connection:
+            connection.execute(change)
+
+    @contextmanager
+    def _connected(self, mode: Callable[[Connection], Connection]) -> Iterator[Connection]:
+        with database.translated(self._where), self.engine.connect() as connection, mode(connection).begin():
+            yield connection
+
+
+def create_ledger(url: str, *, salt: Salt = random_salt) -> None:
+    """Create a ledger, or bring an existing one to the newest schema. Safe to repeat and to race.
+
+    Args:
+        url: `sqlite:////path/to/file.db` or `postgresql://…`; a PostgreSQL database must exist.
+        salt: gives 16 random bytes (a parameter for golden tests only); names the ledger.
+
+    Raises:
+        InputError: not such a URL.
+        LedgerUnavailable: the database cannot be made, reached or written.
+    """
+    parsed = database.parse_url(url)
+    where = database.shown(parsed)
+    if parsed.get_backend_name() == "sqlite":
+        database.create_file(parsed)
+    engine = database.make_engine(parsed, database.WAIT)
+    try:
+        with database.translated(where), engine.connect() as connection:
+            database.use_wal(connection)
+            with database.writer(connection).begin():
+                database.take_writer_lock(connection)
+                database.migrate(connection)
+                _name(connection, salt)
+    finally:
+        engine.dispose()
+
+
+upgrade = create_ledger  # `gate db upgrade` does both
+
+
+def open_ledger(url: str, *, salt: Salt = random_salt, wait: float = database.WAIT) -> Ledger:
+    """Open a ledger that exists.
+
+    Args:
+        url: as for `create_ledger`.
+        salt: gives 16 random bytes per reference (a parameter for golden tests only).
+        wait: seconds to wait for another writer.
+
+    Raises:
+        InputError: not such a URL.
+        LedgerUnavailable: missing, never set up, of another schema version, or unreachable.
+    """
+    parsed = database.parse_url(url)
+    where = database.shown(parsed)
+    if parsed.get_backend_name() == "sqlite" and not database.file_exists(parsed):
+        raise LedgerUnavailable("there is no ledger here", where=where, hint="gate db upgrade", reason="cannot_decide")
+    engine = database.make_engine(parsed, wait)
+    try:
+        with database.translated(where), engine.connect() as connection:
+            database.check_version(connection, where)
+    except BaseException:
+        engine.dispose()
+        raise
+    return Ledger(engine, where, salt)
+
+
+def _name(connection: Connection, salt: Salt) -> None:
+    """Give the ledger its origin, once."""
+    key, value = tables.meta.c.key, tables.meta.c.value
+    if connection.execute(select(value).where(key == "origin")).scalar() is None:
+        connection.execute(tables.meta.insert(), {"key": "origin", "value": f"consent-gate.ledger/{salt().hex()}"})

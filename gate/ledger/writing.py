@@ -1,0 +1,237 @@
+"""Appends to the ledger: entries in batches with one tree head each, references, attachments, outbox."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, Insert, Table, delete, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from gate.domain.canonical import Json, canonical, sha256_hex
+from gate.domain.instants import format_instant
+from gate.ledger import merkle, tables
+from gate.ledger.reading import Entry, Reader, TreeHead, chunks, make_ref, value_digest
+
+VERSION = 1  # of the entry format, see docs/ledger.md
+HASH_SIZE = 32  # bytes
+
+KINDS = frozenset(
+    {
+        "genesis",
+        "key",
+        "policy_activation",
+        "profile",
+        "appointment",
+        "model",
+        "consent",
+        "tag",
+        "declassification",
+        "decision",
+        "permit",
+        "redemption",
+        "refusal",
+        "override",
+        "mode",
+        "erasure",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NewEntry:
+    """An entry that asks to be appended.
+
+    Attributes:
+        subject: unique within the kind; `None` means the digest of the body.
+        body: JSON-ready, without personal values: references stand in their place.
+        by: `service:NAME`, or a person's reference; never a name.
+    """
+
+    kind: str
+    subject: str | None
+    body: Mapping[str, Any]
+    recorded_at: datetime
+    by: str
+    via: str
+
+
+def entry_bytes(new: NewEntry) -> tuple[str, bytes]:
+    """Return subject and canonical bytes of an entry.
+
+    Raises:
+        InputError: the body has no canonical form.
+        ValueError: an unknown kind.
+    """
+    if new.kind not in KINDS:
+        raise ValueError(f"{new.kind!r} is not a kind of entry")
+    body = canonical(new.body)
+    subject = sha256_hex(body) if new.subject is None else new.subject
+    rest = canonical(
+        {
+            "by": new.by,
+            "kind": new.kind,
+            "recorded_at": format_instant(new.recorded_at),
+            "subject": subject,
+            "v": VERSION,
+            "via": new.via,
+        }
+    )
+    # "body" sorts first, so this is canonical() of the whole, without walking the body twice.
+    return subject, b'{"body":' + body + b"," + rest[1:]
+
+
+class Transaction(Reader):
+    """The one writer's view: reads see what it appended; all of it is kept, or none."""
+
+    def __init__(self, connection: Connection, salt: Callable[[], bytes]) -> None:
+        super().__init__(connection)
+        self._salt = salt
+        self._peaks = self._read_peaks()
+
+    def append(
+        self,
+        kind: str,
+        subject: str,
+        body: Mapping[str, Any],
+        *,
+        recorded_at: datetime,
+        by: str,
+        via: str,
+        account_ref: str | None = None,
+        effective_at: str | None = None,
+    ) -> tuple[Entry, bool]:
+        """Append one entry; `NewEntry` tells what the arguments mean.
+
+        Columns are derived from the body; `account_ref` and `effective_at`, if given, must stand in it.
+
+        Returns:
+            The entry, and whether it is new: an entry of this kind and subject that exists is left untouched.
+
+        Raises:
+            InputError: the body has no canonical form.
+            ValueError: an unknown kind, or a column that contradicts the body.
+        """
+        for name, value in (("account_ref", account_ref), ("effective_at", effective_at)):
+            if value is not None and body.get(name) != value:
+                raise ValueError(f"{name} must stand in the body: columns are derived from the bytes")
+        return self.append_many([NewEntry(kind, subject, body, recorded_at, by, via)])[0]
+
+    def append_many(self, entries: Iterable[NewEntry]) -> list[tuple[Entry, bool]]:
+        """Append entries in one batch with one tree head.
+
+        Returns:
+            Per given entry the stored one, and whether it is new.
+
+        Raises:
+            InputError: a body has no canonical form.
+            ValueError: an unknown kind.
+        """
+        prepared = [(new, *entry_bytes(new)) for new in entries]
+        known = self._known((new.kind, subject) for new, subject, _ in prepared)
+        peaks, completed = list(self._peaks), list[tuple[int, int, bytes]]()
+        results, added = list[tuple[Entry, bool]](), list[Entry]()
+        for new, subject, payload in prepared:
+            found = known.get((new.kind, subject))
+            if found is None:
+                idx = self.size + len(added)
+                account_ref, effective_at = new.body.get("account_ref"), new.body.get("effective_at")
+                leaf = merkle.leaf_hash(payload)
+                entry = Entry(idx, new.kind, subject, account_ref, effective_at, payload, leaf)
+                merkle.add_leaf(peaks, idx, leaf, completed)
+                added.append(entry)
+                known[new.kind, subject] = entry
+            results.append((found or known[new.kind, subject], found is None))
+        if added:
+            self._store(added, peaks, completed)
+        return results
+
+    def commit_ref(self, kind: str, value: Json) -> str:
+        """Return the reference that stands for a personal value; the same value always gets the same one."""
+        known = self.ref(kind, value)
+        return known or self._open_new(kind, [value])[0]
+
+    def commit_refs(self, kind: str, values: Iterable[str]) -> dict[str, str]:
+        """Return references for many values at once."""
+        by_digest = {value_digest(kind, value): value for value in values}
+        opening, refs = tables.opening.c, {}
+        for some in chunks(sorted(by_digest)):
+            found = self._connection.execute(
+                select(opening.value_digest, opening.ref).where(opening.value_digest.in_(some))
+            )
+            refs.update({by_digest[bytes(digest)]: ref for digest, ref in found})
+        missing = [value for value in by_digest.values() if value not in refs]
+        refs.update(zip(missing, self._open_new(kind, missing), strict=True))
+        return refs
+
+    def attach(self, content: bytes, media_type: str) -> str:
+        """Keep bytes beside the log and return their digest (`sha256:…`) for an entry to name."""
+        digest = sha256_hex(content)
+        row = {"digest": digest, "media_type": media_type, "content": content}
+        if self.attachment(digest) is None:
+            self._connection.execute(tables.attachment.insert(), row)
+        return digest
+
+    def erase(self, refs: Iterable[str]) -> int:
+        """Delete the openings of references: what they stood for is gone, every proof stays valid.
+
+        Returns:
+            How many there were.
+        """
+        erased = 0
+        for some in chunks(sorted(set(refs))):
+            erased += self._connection.execute(delete(tables.opening).where(tables.opening.c.ref.in_(some))).rowcount
+        return erased
+
+    def outbox_put(self, key: str, event_json: str) -> None:
+        """Leave an event for the relay; a key that is there already is not sent twice."""
+        row = {"key": key, "event": event_json, "created_at": format_instant(datetime.now(UTC))}
+        self._connection.execute(self._insert(tables.outbox).on_conflict_do_nothing(index_elements=["key"]), row)
+
+    def _insert(self, table: Table) -> Any:
+        return (postgresql if self._connection.dialect.name == "postgresql" else sqlite).insert(table)
+
+    def _read_peaks(self) -> list[bytes]:
+        frontier = select(tables.tree_head.c.frontier).where(tables.tree_head.c.size == self.size)
+        packed = self._connection.execute(frontier).scalar() or b""
+        return [packed[start : start + HASH_SIZE] for start in range(0, len(packed), HASH_SIZE)]
+
+    def _known(self, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Entry]:
+        by_kind: dict[str, dict[str, None]] = {}
+        for kind, subject in keys:
+            by_kind.setdefault(kind, {})[subject] = None
+        return {
+            (kind, subject): entry
+            for kind, subjects in by_kind.items()
+            for subject, entry in self._existing(kind, list(subjects)).items()
+        }
+
+    def _store(self, added: Sequence[Entry], peaks: list[bytes], completed: Sequence[tuple[int, int, bytes]]) -> None:
+        self._insert_rows(tables.entry.insert(), [vars(entry) for entry in added])
+        kept = [(level, pos, digest) for level, pos, digest in completed if level >= tables.NODE_LEVEL]
+        self._insert_rows(tables.node.insert(), [dict(zip(("level", "pos", "hash"), row, strict=True)) for row in kept])
+        head = TreeHead(self.size + len(added), merkle.root_of_peaks(peaks))
+        row = {"size": head.size, "previous": self.size, "root": head.root, "frontier": b"".join(peaks)}
+        self._connection.execute(tables.tree_head.insert(), row)
+        self._head, self._peaks = head, peaks
+        self._blocks.clear()
+
+    def _open_new(self, kind: str, values: Sequence[Json]) -> list[str]:
+        rows = [
+            {
+                "kind": kind,
+                "value": canonical(value).decode(),
+                "salt": (salt := self._salt()),
+                "value_digest": value_digest(kind, value),
+                "ref": make_ref(kind, value, salt),
+            }
+            for value in values
+        ]
+        self._insert_rows(tables.opening.insert(), rows)
+        return [str(row["ref"]) for row in rows]
+
+    def _insert_rows(self, insert: Insert, rows: Sequence[Mapping[str, Any]]) -> None:
+        if rows:
+            self._connection.execute(insert, rows)
