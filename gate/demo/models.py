@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gate.demo.places import MODEL
+
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
@@ -174,6 +176,6 @@ def _save(
         "features": list(features),
         "score": round(float(score), 3),
     }
-    joblib.dump(model, folder / "model.joblib")
+    joblib.dump(model, folder / MODEL)
     (folder / "model.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     return summary

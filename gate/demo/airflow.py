@@ -1,0 +1,265 @@
+"""Runs a real Airflow beside us: starts it, talks REST to it, and stops every process it started."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from gate.demo.home import USERS, Home, passwords
+from gate.errors import CheckFailed, InputError
+from gate.resources import shipped
+
+NAMESPACE = "consent-gate-demo"  # of the OpenLineage jobs
+START_SECONDS = 180
+STOP_SECONDS = 15
+_HOST = "127.0.0.1"
+_FOREIGN = ("AIRFLOW", "GATE_", "OPENLINEAGE")  # settings of other installations that must not leak into the demo
+_PARTS = ("metadatabase", "scheduler", "dag_processor")
+
+
+@dataclass
+class Airflow:
+    """A running Airflow and a way to talk to it."""
+
+    home: Home
+    port: int
+    process: subprocess.Popen[bytes]
+    started_at: datetime
+    token: str | None = None
+
+    @property
+    def url(self) -> str:
+        """Where people open it."""
+        return f"http://{_HOST}:{self.port}"
+
+    def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Ask the REST API.
+
+        Raises:
+            OSError: nobody listens (yet).
+            CheckFailed: the answer is an error.
+        """
+        connection = http.client.HTTPConnection(_HOST, self.port, timeout=30)  # seconds
+        headers = {"Content-Type": "application/json"}
+        if self.token:
+            headers["Authorization"] = f"Bearer {self.token}"
+        try:
+            connection.request(method, path, json.dumps(body) if body is not None else None, headers)
+            response = connection.getresponse()
+            text = response.read()
+        except http.client.HTTPException as error:
+            raise ConnectionError(str(error)) from None
+        finally:
+            connection.close()
+        if response.status >= 400:
+            raise CheckFailed(f"{method} {path}: HTTP {response.status}", where="Airflow", hint=f"see {self.home.log}")
+        answer: dict[str, Any] = json.loads(text)
+        return answer
+
+    def wait_until_healthy(self) -> None:
+        """Wait for database, scheduler and DAG processor, then sign in.
+
+        Raises:
+            CheckFailed: it ended, or is not healthy in time.
+        """
+        for _ in self._patience("did not become healthy", START_SECONDS):
+            with suppress(OSError, CheckFailed):
+                health = self.call("GET", "/api/v2/monitor/health")
+                if all((health.get(part) or {}).get("status") == "healthy" for part in _PARTS):
+                    break
+        admin = {"username": "admin", "password": passwords(self.home)["admin"]}
+        self.token = self.call("POST", "/auth/token", admin)["access_token"]
+
+    def wait_for_dags(self, wanted: Collection[str]) -> None:
+        """Wait until the DAGs were parsed by this Airflow, not by one that ran here before.
+
+        Raises:
+            CheckFailed: one cannot be imported, or is not there in time.
+        """
+        for _ in self._patience("did not find the demo's DAGs", START_SECONDS):
+            errors = self.call("GET", "/api/v2/importErrors?order_by=-timestamp")["import_errors"]
+            fresh = [error for error in errors if _instant(error["timestamp"]) >= self.started_at]
+            if fresh:
+                last = fresh[0]["stack_trace"].strip().splitlines()[-1]
+                raise CheckFailed(f"a DAG cannot be imported: {last}", where=fresh[0]["filename"])
+            dags = self.call("GET", "/api/v2/dags?limit=100")["dags"]
+            parsed = {dag["dag_id"] for dag in dags if _instant(dag["last_parsed_time"]) >= self.started_at}
+            if parsed.issuperset(wanted):
+                return
+
+    def trigger(self, dag_id: str) -> str:
+        """Start a run and return its id."""
+        run_id: str = self.call("POST", f"/api/v2/dags/{dag_id}/dagRuns", {"logical_date": None})["dag_run_id"]
+        return run_id
+
+    def wait_for_runs(self, runs: Mapping[str, str], seconds: int) -> dict[str, str]:
+        """Wait until every run (dag id → run id) has ended.
+
+        Returns:
+            The state of each, by dag id.
+
+        Raises:
+            CheckFailed: one is still going after `seconds`.
+        """
+        states: dict[str, str] = {}
+        for _ in self._patience("did not finish its runs", seconds):
+            for dag_id, run_id in runs.items():
+                if states.get(dag_id) not in ("success", "failed"):
+                    states[dag_id] = self.call("GET", f"/api/v2/dags/{dag_id}/dagRuns/{quote(run_id)}")["state"]
+            if all(state in ("success", "failed") for state in states.values()):
+                break
+        return states
+
+    def task_states(self, dag_id: str, run_id: str) -> dict[str, str | None]:
+        """Return the state of each task of a run."""
+        answer = self.call("GET", f"/api/v2/dags/{dag_id}/dagRuns/{quote(run_id)}/taskInstances?limit=100")
+        return {task["task_id"]: task["state"] for task in answer["task_instances"]}
+
+    def run_url(self, dag_id: str, run_id: str) -> str:
+        """Return the page of a run in Airflow's UI."""
+        return f"{self.url}/dags/{dag_id}/runs/{quote(run_id)}"
+
+    def wait_until_stopped(self) -> None:
+        """Wait until Airflow ends by itself: somebody else stopped it."""
+        self.process.wait()
+
+    def _patience(self, failure: str, seconds: float) -> Iterator[None]:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if (code := self.process.poll()) is not None:
+                raise CheckFailed(
+                    f"Airflow ended with code {code}", where=str(self.home.log), hint=_tail(self.home.log)
+                )
+            yield
+            time.sleep(0.4)
+        raise CheckFailed(f"Airflow {failure} within {seconds} s", where=str(self.home.log), hint=_tail(self.home.log))
+
+
+@contextmanager
+def running_airflow(home: Home, port: int | None = None) -> Iterator[Airflow]:
+    """Start Airflow and stop it at the end, whatever happens. It is not healthy yet when it is handed over.
+
+    Args:
+        home: its folder.
+        port: of the API server and UI; a free one when omitted.
+
+    Raises:
+        InputError: the port is taken.
+    """
+    ports = _free_ports(3, port)
+    passwords(home)
+    with home.log.open("wb") as log:
+        process = subprocess.Popen(  # noqa: S603  our own interpreter's airflow, fixed arguments
+            [str(_bin() / "airflow"), "standalone"],
+            env=environment(home, ports),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,  # Ctrl-C must reach us only: we stop Airflow in order
+        )
+    try:
+        yield Airflow(home, ports[0], process, datetime.now(UTC))
+    finally:
+        _stop(process)
+
+
+def environment(home: Home, ports: tuple[int, ...], environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Return Airflow's environment: everything of ours, nothing of another Airflow or gate on this machine.
+
+    Args:
+        home: the demo's folder.
+        ports: of the API server, the worker's and the triggerer's log servers.
+        environ: where the rest comes from.
+    """
+    transport = {"type": "file", "log_file_path": str(home.events), "append": True}
+    kept = {name: value for name, value in environ.items() if not name.startswith(_FOREIGN)}
+    url = f"http://{_HOST}:{ports[0]}"
+    return kept | {
+        "PATH": f"{_bin()}{os.pathsep}{environ.get('PATH', os.defpath)}",  # standalone starts `airflow` by name
+        "AIRFLOW_HOME": str(home.airflow),
+        "GATE_HOME": str(home.gate),
+        "GATE_DEMO_LAKE": home.lake.as_uri(),
+        "AIRFLOW__API__BASE_URL": url,
+        "AIRFLOW__API__HOST": _HOST,
+        "AIRFLOW__API__PORT": str(ports[0]),
+        "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "false",
+        "AIRFLOW__CORE__DAGS_FOLDER": str(shipped("dags")),
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "false",
+        "AIRFLOW__CORE__PARALLELISM": "4",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home.passwords),
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{user}:{role}" for user, role in USERS.items()),
+        "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "10",
+        "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(ports[1]),
+        "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(ports[2]),
+        "AIRFLOW__OPENLINEAGE__NAMESPACE": NAMESPACE,
+        "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(transport),
+        "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
+    }
+
+
+def _bin() -> Path:
+    return Path(sys.executable).parent
+
+
+def _free_ports(count: int, wanted: int | None) -> tuple[int, ...]:
+    # All are held at once, so that they differ; Airflow binds them a moment later.
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for place, one in enumerate(sockets):
+            one.bind((_HOST, wanted or 0) if place == 0 else (_HOST, 0))
+        return tuple(one.getsockname()[1] for one in sockets)
+    except (OSError, OverflowError) as error:
+        raise InputError(f"port {wanted} cannot be used: {error}", where="--port", hint="choose another") from None
+    finally:
+        for one in sockets:
+            one.close()
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """End the whole session: Airflow puts running tasks into process groups of their own."""
+    _signal_all(process.pid, signal.SIGTERM)
+    deadline = time.monotonic() + STOP_SECONDS
+    try:
+        while _signal_all(process.pid, None) and time.monotonic() < deadline:
+            process.poll()
+            time.sleep(0.1)
+    finally:  # a second Ctrl-C ends the waiting, not the stopping
+        _signal_all(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _signal_all(session: int, number: signal.Signals | None) -> int:
+    """Signal every living process of a session (`None`: only count them) and return how many there are."""
+    import psutil  # type: ignore[import-untyped]
+
+    found = 0
+    for one in psutil.process_iter():
+        with suppress(psutil.Error, ProcessLookupError, PermissionError):
+            if os.getsid(one.pid) == session and one.status() != psutil.STATUS_ZOMBIE:
+                found += 1
+                if number is not None:
+                    one.send_signal(number)
+    return found
+
+
+def _instant(text: str | None) -> datetime:
+    return datetime.fromisoformat(text) if text else datetime.min.replace(tzinfo=UTC)
+
+
+def _tail(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
+    return "its last words: " + " / ".join(line.strip()[:200] for line in lines[-3:])
