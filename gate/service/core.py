@@ -6,7 +6,7 @@ import fcntl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cached_property
 
 from gate import __version__
@@ -21,14 +21,10 @@ from gate.permits.keys import (
     public_key_to_text,
 )
 from gate.policy.table import Policy, load_policy, parse_policy
+from gate.service.clock import utc_now
 from gate.service.settings import Settings, read_settings
 
 DEFAULT_POLICY = "zoom-2023-08"  # activated at genesis, by name and digest, until somebody activates another
-
-
-def utc_now() -> datetime:
-    """Return the current instant; the only clock of the service."""
-    return datetime.now(UTC)
 
 
 @dataclass

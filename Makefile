@@ -1,0 +1,43 @@
+# The few commands a newcomer, a contributor and CI need. `make demo` and `make test` install what they need first.
+PYTHON ?= $(firstword $(foreach v,3.11 3.12 3.13,$(shell command -v python$(v) 2>/dev/null)) python3)
+BIN := .venv/bin
+ARGS ?=
+
+.PHONY: install demo test check ci bench lock clean
+
+install: .venv/installed
+
+.venv/installed: requirements/lock.txt requirements/uv.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11" if sys.version_info < (3, 11) else 0)'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	$(BIN)/uv pip install --quiet --require-hashes -r requirements/lock.txt
+	$(BIN)/uv pip install --quiet --no-deps --no-build-isolation -e .
+	touch .venv/installed
+
+demo: install  ## the main job in a real Airflow; ARGS="--once --json" for scripts
+	@$(BIN)/gate demo $(ARGS)
+
+test: install  ## what a user runs; skips what needs a service that is not there
+	$(BIN)/pytest -n 2 --dist loadgroup $(ARGS)
+
+check: install  ## style, types, layers, policies
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/gate policy lint
+
+ci: check test  ## everything; .ci/run starts the services it needs
+
+bench: install  ## speed and size as ratios of one run
+	$(BIN)/python -m benchmarks $(ARGS)
+
+lock: install  ## resolve the pinned, hashed lock again
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		--all-extras --group dev pyproject.toml -o requirements/lock.txt
+	echo 'uv' | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-header - -o requirements/uv.txt
+
+clean:
+	rm -rf .venv demo-home artifacts build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

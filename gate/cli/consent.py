@@ -1,0 +1,264 @@
+"""`gate consent`: record, import, show, list and export consent events."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from gate.cli.output import JSON, progress_bar, say, say_json, table
+
+app = typer.Typer(no_args_is_help=True, help="Record, import and show consent events.")
+
+Account = Annotated[str, typer.Argument(metavar="ACCOUNT", help="The account the event is about.")]
+By = Annotated[str, typer.Option("--by", help="Id of the person who speaks for the account.")]
+Role = Annotated[str, typer.Option("--role", help="The role the person claims; appointments decide.")]
+Toggle = Annotated[str | None, typer.Option("--toggle", help="enable_feature or share_for_training.")]
+Categories = Annotated[list[str] | None, typer.Option("--category", help="A category; repeat for more.")]
+Features = Annotated[list[str] | None, typer.Option("--feature", help="A feature, or * for any; repeat for more.")]
+Purposes = Annotated[list[str] | None, typer.Option("--purpose", help="A purpose; repeat for more.")]
+Owners = Annotated[list[str] | None, typer.Option("--ownership", help="Model ownership covered (grant: first_party).")]
+EffectiveAt = Annotated[str | None, typer.Option("--effective-at", help="When it applies, with zone; default now.")]
+Evidence = Annotated[str | None, typer.Option("--evidence", help="Where the signed form can be found.")]
+RoleEvidence = Annotated[str | None, typer.Option("--role-evidence", help="What shows the person's role.")]
+Channel = Annotated[str | None, typer.Option("--channel", help="How the event reached us.")]
+Jurisdiction = Annotated[str | None, typer.Option("--jurisdiction", help="Jurisdiction the event names.")]
+
+
+@app.command()
+def grant(
+    account: Account,
+    by: By,
+    toggle: Toggle = None,
+    category: Categories = None,
+    feature: Features = None,
+    purpose: Purposes = None,
+    ownership: Owners = None,
+    role: Role = "admin",
+    effective_at: EffectiveAt = None,
+    expires_at: Annotated[str | None, typer.Option("--expires-at", help="When it ends, with zone.")] = None,
+    notice_terms: Annotated[str | None, typer.Option("--notice-terms", help="Terms version of the notice.")] = None,
+    notice_sha256: Annotated[str | None, typer.Option("--notice-sha256", help="SHA-256 of the notice's text.")] = None,
+    notice_language: Annotated[str | None, typer.Option("--notice-language", help="Language of the notice.")] = None,
+    instrument: Annotated[str | None, typer.Option("--instrument", help="Legal form of the consent.")] = None,
+    withdrawal_channel: Annotated[
+        str | None, typer.Option("--withdrawal-channel", help="How the person can withdraw.")
+    ] = None,
+    bundled: Annotated[bool, typer.Option("--bundled", help="The service was conditional on it.")] = False,
+    evidence: Evidence = None,
+    role_evidence: RoleEvidence = None,
+    channel: Channel = None,
+    jurisdiction: Jurisdiction = None,
+    as_json: bool = JSON,
+) -> None:
+    """Record that an account consents. What is not named is not granted."""
+    event = _event("grant", account, by, role, toggle, category, feature, purpose, ownership, effective_at)
+    event |= {
+        "expires_at": expires_at,
+        "notice": {"terms_version": notice_terms, "text_sha256": notice_sha256, "language": notice_language},
+        "instrument": instrument,
+        "withdrawal_channel": withdrawal_channel,
+        "bundled_with_service": bundled or None,
+        "evidence": evidence,
+        "channel": channel,
+        "jurisdiction": jurisdiction,
+    }
+    event["principal"]["evidence"] = role_evidence
+    _record(event, as_json)
+
+
+@app.command()
+def refuse(
+    account: Account,
+    by: By,
+    toggle: Toggle = None,
+    category: Categories = None,
+    feature: Features = None,
+    purpose: Purposes = None,
+    ownership: Owners = None,
+    role: Role = "admin",
+    effective_at: EffectiveAt = None,
+    evidence: Evidence = None,
+    as_json: bool = JSON,
+) -> None:
+    """Record that an account refuses. What is not named is refused altogether."""
+    event = _event("refuse", account, by, role, toggle, category, feature, purpose, ownership, effective_at)
+    _record({**event, "evidence": evidence}, as_json)
+
+
+@app.command()
+def withdraw(
+    account: Account,
+    by: By,
+    toggle: Toggle = None,
+    category: Categories = None,
+    feature: Features = None,
+    purpose: Purposes = None,
+    ownership: Owners = None,
+    role: Role = "admin",
+    effective_at: EffectiveAt = None,
+    evidence: Evidence = None,
+    as_json: bool = JSON,
+) -> None:
+    """Record that an account withdraws. What is not named is withdrawn altogether."""
+    event = _event("withdraw", account, by, role, toggle, category, feature, purpose, ownership, effective_at)
+    _record({**event, "evidence": evidence}, as_json)
+
+
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="A .csv, .jsonl or .parquet file of consent events.")],
+    as_json: bool = JSON,
+) -> None:
+    """Import consent events: all of them or none; the same file twice adds nothing."""
+    from gate.service.actors import local_actor
+    from gate.service.consents import record_consent_events
+    from gate.service.core import open_service
+    from gate.service.imports import read_consent_file
+
+    with progress_bar(f"reading {file.name}") as progress:
+        events = read_consent_file(file, progress)
+    with open_service() as service, progress_bar(f"recording {len(events)} events", len(events)) as progress:
+        recorded = record_consent_events(service, events, by=local_actor(), via="import")
+        progress(len(events))
+    _report(recorded, as_json)
+
+
+@app.command()
+def show(
+    account: Account,
+    as_of: Annotated[str | None, typer.Option("--as-of", help="Effective at this instant.")] = None,
+    known_at: Annotated[int | None, typer.Option("--known-at", help="As known at this ledger index.")] = None,
+    as_json: bool = JSON,
+) -> None:
+    """Show an account's profile, admins and consent events."""
+    from gate.domain.instants import parse_instant
+    from gate.service.consents import account_view
+    from gate.service.core import open_service
+
+    instant = parse_instant(as_of, "--as-of") if as_of else None
+    with open_service() as service:
+        view = account_view(service, account, as_of=instant, known_at=known_at)
+    if as_json:
+        say_json(view)
+        return
+    profile = view["profile"]
+    say(f"{account}: region {profile['region']}, segment {profile['segment']}, terms {profile['terms_version']}")
+    table(
+        ["index", "effective at", "action", "toggle", "categories", "features", "purposes", "authority"],
+        [_row(event) for event in view["events"]],
+    )
+
+
+@app.command("list")
+def list_(
+    action: Annotated[str | None, typer.Option("--action", help="Only grant, refuse or withdraw.")] = None,
+    limit: Annotated[int, typer.Option("--limit", help="Newest first, at most this many.", min=1)] = 100,
+    as_json: bool = JSON,
+) -> None:
+    """List the newest consent events."""
+    from gate.service.consents import newest_events
+    from gate.service.core import open_service
+
+    with open_service() as service:
+        events = newest_events(service, limit=limit, action=action)
+    if as_json:
+        say_json({"events": events})
+    else:
+        columns = ["index", "effective at", "action", "toggle", "categories", "features", "purposes", "account"]
+        table(columns, [[*_row(event)[:-1], event["account_id"]] for event in events])
+
+
+@app.command()
+def export(
+    out: Annotated[Path | None, typer.Option("--out", help="File to write; default stdout.")] = None,
+    account: Annotated[str | None, typer.Option("--account", help="Only this account.")] = None,
+    as_json: bool = JSON,
+) -> None:
+    """Export consent events as JSON Lines that `gate consent import` reads."""
+    import json
+
+    from gate.service.consents import export_events
+    from gate.service.core import open_service
+
+    with open_service() as service:
+        lines = [json.dumps(event, ensure_ascii=False) for event in export_events(service, account)]
+    text = "".join(line + "\n" for line in lines)
+    if out is not None:
+        out.write_text(text, "utf-8")
+    if as_json:
+        say_json({"events": len(lines), "file": out and str(out)})
+    elif out is None:
+        say(text.rstrip("\n"))
+    else:
+        say(f"{len(lines)} events in {out}")
+
+
+def _event(
+    action: str,
+    account: str,
+    by: str,
+    role: str,
+    toggle: str | None,
+    categories: list[str] | None,
+    features: list[str] | None,
+    purposes: list[str] | None,
+    ownership: list[str] | None,
+    effective_at: str | None,
+) -> dict[str, Any]:
+    from gate.domain.instants import format_instant
+    from gate.service.clock import utc_now
+
+    return {
+        "account_id": account,
+        "action": action,
+        "principal": {"id": by, "role": role},
+        "toggle": toggle,
+        "categories": categories or None,
+        "features": features or None,
+        "purposes": purposes or None,
+        "ownership": ownership or None,
+        "effective_at": effective_at or format_instant(utc_now()),
+    }
+
+
+def _record(event: dict[str, Any], as_json: bool) -> None:
+    from gate.domain.consent import parse_consent_event
+    from gate.service.actors import local_actor
+    from gate.service.consents import record_consent_events
+    from gate.service.core import open_service
+
+    parsed = parse_consent_event(event)
+    with open_service() as service:
+        recorded = record_consent_events(service, [parsed], by=local_actor(), via="cli")
+    _report(recorded, as_json)
+
+
+def _report(recorded: Any, as_json: bool) -> None:
+    if as_json:
+        say_json(recorded.to_dict())
+        return
+    say(f"recorded {recorded.added} new, {recorded.known} known before")
+    if recorded.without_authority:
+        say(
+            f"{recorded.without_authority} of them will never count: not given by an owner or admin of the account "
+            "then (gate admins show ACCOUNT)"
+        )
+
+
+def _row(event: dict[str, Any]) -> list[object]:
+    def words(name: str) -> str:
+        value = event.get(name)
+        return value if isinstance(value, str) else ", ".join(value or [])
+
+    return [
+        event["index"],
+        event["effective_at"],
+        event["action"],
+        event.get("toggle"),
+        words("categories"),
+        words("features"),
+        words("purposes"),
+        event["authority"],
+    ]

@@ -1,0 +1,78 @@
+"""`gate dataset`: tag versions and show what is recorded of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gate.cli.output import JSON, say, say_json, table
+
+if TYPE_CHECKING:
+    from gate.domain.dataset import Dataset
+    from gate.service.tagging import Tagged
+
+app = typer.Typer(no_args_is_help=True, help="Tag dataset versions and show their tags.")
+
+Uri = Annotated[str, typer.Argument(metavar="URI", help="A URI or path of a file, folder or glob.")]
+Account = Annotated[
+    str | None,
+    typer.Option("--account", help="Account locator: COLUMN, path:{account}/*.wav, constant:ACCOUNT."),
+]
+CategoryColumn = Annotated[str | None, typer.Option("--category-column", help="Column with each row's category.")]
+
+
+@app.command()
+def tag(
+    uri: Uri,
+    account: Account = None,
+    declare: Annotated[list[str] | None, typer.Option("--declare", help="A category; repeat for more.")] = None,
+    category_column: CategoryColumn = None,
+    as_json: bool = JSON,
+) -> None:
+    """Record the categories and the account locator of the dataset as its bytes are now."""
+    from gate.service.actors import local_actor
+    from gate.service.core import open_service
+    from gate.service.tagging import tag_dataset
+
+    with open_service() as service:
+        tagged = tag_dataset(
+            service, named(uri, account, category_column), declare or [], by=local_actor(), via="cli"
+        )
+    _show(tagged, as_json)
+
+
+@app.command()
+def show(
+    uri: Uri, account: Account = None, category_column: CategoryColumn = None, as_json: bool = JSON
+) -> None:
+    """Show the recorded categories of the dataset as its bytes are now."""
+    from gate.scan.digest import measure
+    from gate.service.core import open_service
+    from gate.service.tagging import read_tags
+
+    version = measure(named(uri, account, category_column))[0]
+    with open_service() as service, service.ledger.read() as reader:
+        tagged = read_tags(reader, version)
+    _show(tagged, as_json)
+
+
+def named(uri: str, account: str | None, category_column: str | None) -> Dataset:
+    """Name a dataset from command-line words; relative paths are taken from the working directory."""
+    from gate.domain.dataset import dataset
+
+    return dataset(uri if "://" in uri else str(Path(uri).absolute()), account, category_column=category_column)
+
+
+def _show(tagged: Tagged, as_json: bool) -> None:
+    if as_json:
+        say_json(tagged.to_dict())
+        return
+    version = tagged.version
+    say(f"{version.dataset.name}\n  {version.digest}, {version.files} files, {version.size:,} bytes")
+    table(["category", "source"], tagged.sources)
+    for problem in sorted(tagged.problems):
+        say(f"  blocks: {problem}")
+    for note in tagged.notes:
+        say(f"  note: {note}")

@@ -1,0 +1,42 @@
+"""`gate permit`: verify a permit without database or network."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gate.cli.output import JSON, say, say_json
+
+app = typer.Typer(no_args_is_help=True, help="Verify a permit.")
+
+
+@app.callback()
+def permit() -> None:
+    """Verify a permit."""
+
+
+@app.command()
+def verify(
+    file: Annotated[Path, typer.Argument(help="The permit's envelope as JSON.")],
+    key: Annotated[list[str], typer.Option("--key", help="A pinned public key (see gate keys show); repeat for more.")],
+    as_json: bool = JSON,
+) -> None:
+    """Check signature, form and time of a permit. It cannot see withdrawals since: redeeming does. Exit 3 if refused."""
+    from gate.domain.instants import format_instant
+    from gate.errors import InputError
+    from gate.permits.keys import public_key_from_text
+    from gate.permits.permit import verify_permit
+    from gate.service.clock import utc_now
+
+    try:
+        envelope = json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"is not a permit: {error}", where=str(file)) from None
+    checked = verify_permit(envelope, [public_key_from_text(text) for text in key], now=utc_now())
+    if as_json:
+        say_json(json.loads(checked.to_payload()))
+    else:
+        say(f"valid until {format_instant(checked.expires_at)} for {checked.dag_id}.{checked.task_id} of {checked.run_id}")

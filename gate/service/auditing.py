@@ -1,0 +1,91 @@
+"""Let others check the record: verification, signed checkpoints, proofs of single entries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from gate.errors import InputError
+from gate.ledger.checkpoints import note_text, sign_note, verify_note
+from gate.ledger.store import Reader
+from gate.ledger.verify import verify
+from gate.service.core import Service
+
+NOTE_NAME = "consent-gate"  # name of our signature line in checkpoints
+
+
+def verify_ledger(
+    service: Service, checkpoint: str | None = None, progress: Callable[[int], None] | None = None
+) -> dict[str, Any]:
+    """Check the whole ledger, and against a checkpoint kept elsewhere when one is given.
+
+    Args:
+        checkpoint: a signed note; its signature is checked with the pinned keys first.
+
+    Returns:
+        `entries`, `root`, `erased` (openings and attachments that are gone) and `findings` (empty when untouched).
+
+    Raises:
+        InputError: the checkpoint is malformed.
+        TamperingFound: the checkpoint's signature is wrong.
+    """
+    known = None if checkpoint is None else _checked_note(service, checkpoint)
+    with service.ledger.read() as reader:
+        report = verify(reader, checkpoint=known, progress=progress)
+    return {
+        "entries": report.entries,
+        "root": report.root.hex(),
+        "erased": report.erased,
+        "findings": [str(finding) for finding in report.findings],
+    }
+
+
+def signed_checkpoint(service: Service) -> tuple[str, int, str]:
+    """Sign the present size and root.
+
+    Returns:
+        The note, the size, the root as hex.
+    """
+    with service.ledger.read() as reader:
+        head, origin = reader.head(), reader.origin
+    return _sign(service, origin, head.size, head.root), head.size, head.root.hex()
+
+
+def prove_entry(service: Service, index: int) -> dict[str, Any]:
+    """Prove that an entry stands in the ledger, for somebody who trusts only the signed checkpoint.
+
+    Raises:
+        InputError: there is no such entry.
+    """
+    with service.ledger.read() as reader:
+        head, origin = reader.head(), reader.origin
+        if index >= head.size:
+            raise InputError(f"there is no entry {index}", where="index", hint=f"the ledger holds {head.size}")
+        entry = reader.entry(index)
+        path = reader.inclusion_proof(index, head.size)
+    return {
+        "index": index,
+        "size": head.size,
+        "kind": entry.kind,
+        "payload": entry.payload.decode(),
+        "leaf_hash": entry.leaf_hash.hex(),
+        "inclusion": [node.hex() for node in path],
+        "checkpoint": _sign(service, origin, head.size, head.root),
+    }
+
+
+def _sign(service: Service, origin: str, size: int, root: bytes) -> str:
+    key = service.key
+    return sign_note(note_text(origin, size, root), NOTE_NAME, key.sign, key.public)
+
+
+def _checked_note(service: Service, note: str) -> Any:
+    last: Exception | None = None
+    for key in service.pinned_keys:
+        try:
+            return verify_note(note, NOTE_NAME, key.raw, key.verify)
+        except InputError:
+            raise
+        except Exception as error:
+            last = error
+    raise last or InputError("there are no pinned keys")
