@@ -294,8 +294,9 @@ def _check_name(finding: Mapping[str, Any]) -> str:
 
 
 def _check_description(finding: Mapping[str, Any]) -> str:
-    asked = finding["requirement"] or "no usable policy row"
-    return f"{_category(finding['category'])}: {asked}"
+    asked = finding["requirement"]
+    rule = f"the policy's requirement is {asked}" if asked else "no policy row can be applied"
+    return f"{_category(finding['category'])}: {rule}"
 
 
 def _check_params(finding: Mapping[str, Any]) -> dict[str, Any]:

@@ -29,7 +29,8 @@ class AppendConfig(Config):  # type: ignore[misc]
 class AppendTransport(Transport):  # type: ignore[misc]
     """Writes one JSON line per event, so that concurrent writers never interleave.
 
-    The client's `file` transport hands long events to the kernel in pieces. Name this one by its import path:
+    One write by construction, where the client's `file` transport has what Python's buffering makes of it, and a
+    write that was taken in part is an error, not a broken line that counts as delivered. Its import path is its type:
     `{"type": "gate.lineage.transport.AppendTransport", "log_file_path": "/var/log/events.jsonl"}`.
     Local file systems only: NFS does not append atomically.
     """
