@@ -34,11 +34,10 @@ def train_after_withdrawal():
     def train(permit):
         from gate.demo import models, places
 
-        folder = places.output_folder(permit.run)
+        folder = places.output_folder("train_after_withdrawal", permit.run.run_id)
         with permit.open(RENEWALS) as chat:
-            summary = models.train_chat_reply(chat.pandas(), folder)
-        permit.produced(folder / places.MODEL)
-        return summary
+            models.train_chat_reply(chat.pandas(), folder)
+        return permit.produced(folder / places.MODEL)
 
     admin_agrees() >> tag >> gate >> admin_withdraws() >> train()
 

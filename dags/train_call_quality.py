@@ -21,11 +21,10 @@ def train_call_quality():
     def train(permit):
         from gate.demo import models, places
 
-        folder = places.output_folder(permit.run)
+        folder = places.output_folder("train_call_quality", permit.run.run_id)
         with permit.open(TELEMETRY) as calls:
-            summary = models.train_call_quality(calls.pandas(), folder)
-        permit.produced(folder / places.MODEL)
-        return summary
+            models.train_call_quality(calls.pandas(), folder)
+        return permit.produced(folder / places.MODEL)
 
     tag >> gate >> train()
 

@@ -21,11 +21,10 @@ def train_for_vendor():
     def train(permit):
         from gate.demo import models, places
 
-        folder = places.output_folder(permit.run)
+        folder = places.output_folder("train_for_vendor", permit.run.run_id)
         with permit.open(PILOT) as chat:
-            summary = models.train_chat_reply(chat.pandas(), folder)
-        permit.produced(folder / places.MODEL)
-        return summary
+            models.train_chat_reply(chat.pandas(), folder)
+        return permit.produced(folder / places.MODEL)
 
     tag >> gate >> train()
 

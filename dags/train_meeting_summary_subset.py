@@ -31,11 +31,10 @@ def train_meeting_summary_subset():
     def train(permit):
         from gate.demo import models, places
 
-        folder = places.output_folder(permit.run)
+        folder = places.output_folder("train_meeting_summary_subset", permit.run.run_id)
         with permit.open(RECORDINGS) as sound, permit.open(CHAT) as chat, permit.open(TRANSCRIPTS) as text:
-            summary = models.train_meeting_summary(sound.paths(), chat.pandas(), text.paths(), folder)
-        permit.produced(folder / places.MODEL)
-        return summary
+            models.train_meeting_summary(sound.paths(), chat.pandas(), text.paths(), folder)
+        return permit.produced(folder / places.MODEL)
 
     tags >> gate >> train()
 

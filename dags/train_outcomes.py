@@ -27,11 +27,10 @@ def train_outcomes():
     def train(permit):
         from gate.demo import models, places
 
-        folder = places.output_folder(permit.run)
+        folder = places.output_folder("train_outcomes", permit.run.run_id)
         with permit.open(GRADES) as grades, permit.open(FHIR) as fhir, permit.open(HL7) as hl7:
-            summary = models.train_outcomes(grades.pandas(), fhir.paths(), hl7.paths(), folder)
-        permit.produced(folder / places.MODEL)
-        return summary
+            models.train_outcomes(grades.pandas(), fhir.paths(), hl7.paths(), folder)
+        return permit.produced(folder / places.MODEL)
 
     tags >> gate >> train()
 

@@ -1,4 +1,4 @@
-"""Where the demo's DAGs find the lake and put their models; imported when a DAG file is parsed, so it imports little."""
+"""Where the demo's DAGs find the lake and put their models; DAG files import it when parsed, so it imports little."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from gate.domain.run import TaskRun
 from gate.service.settings import read_settings
 
 MODEL = "model.joblib"
@@ -20,11 +19,12 @@ def lake_uri(environ: Mapping[str, str] = os.environ) -> str:
     return environ.get("GATE_DEMO_LAKE") or (read_settings(environ).home / "lake").as_uri()
 
 
-def model_folder(gate_home: Path, dag_id: str, run_id: str) -> Path:
-    """Return where the model of one DAG run goes."""
-    return gate_home / "models" / dag_id / _UNSAFE.sub("_", run_id)
+def output_folder(dag_id: str, run_id: str, gate_home: Path | None = None) -> Path:
+    """Return where one DAG run puts what it makes.
 
-
-def output_folder(run: TaskRun, environ: Mapping[str, str] = os.environ) -> Path:
-    """Return where the training task of `run` puts its model."""
-    return model_folder(read_settings(environ).home, run.dag_id, run.run_id)
+    Args:
+        dag_id: the DAG.
+        run_id: its run, as Airflow names it.
+        gate_home: default: as the environment says.
+    """
+    return (gate_home or read_settings().home) / "models" / dag_id / _UNSAFE.sub("_", run_id)

@@ -1,0 +1,131 @@
+"""`gate demo`: run the example DAGs in a real Airflow and show what was blocked, and why."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gate.cli.output import JSON, say, say_json, table
+from gate.errors import CheckFailed, InputError
+
+if TYPE_CHECKING:
+    from gate.demo.airflow import Airflow
+    from gate.demo.home import Home
+    from gate.demo.runs import Run
+
+app = typer.Typer(help="Run the example DAGs in a real Airflow and show what was blocked.")
+
+_NEEDED = ("airflow", "airflow.providers.openlineage", "av", "pandas", "sklearn")
+
+
+@app.command()
+def demo(
+    once: Annotated[bool, typer.Option("--once", help="Stop Airflow when the runs have ended.")] = False,
+    home: Annotated[Path, typer.Option("--home", help="The demo's folder; a second demo reuses it.")] = Path(
+        "demo-home"
+    ),
+    port: Annotated[int | None, typer.Option("--port", help="Of Airflow's UI; default: a free one.")] = None,
+    as_json: bool = JSON,
+) -> None:
+    """Make a small data lake, start Airflow, run the example DAGs, and show what was blocked and why.
+
+    Airflow stays up until Ctrl-C unless --once is given. Exit 0 when every run ended as it should, else 1.
+    """
+    from gate.demo.airflow import running_airflow
+    from gate.demo.home import occupied
+
+    _check_installed()
+    signal.signal(signal.SIGTERM, _leave)
+    began = time.monotonic()
+    with occupied(home) as place, running_airflow(place, port) as airflow:
+        _tell(f"starting Airflow in {place.path} (log: {place.log.name})", began)
+        runs, problems = _play(place, airflow, began)
+        if as_json:
+            say_json({"runs": [run.to_dict() for run in runs], "events_path": str(place.events)})
+        else:
+            _show(place, airflow, runs)
+        for problem in problems:
+            _tell(f"NOT AS EXPECTED: {problem}", began)
+        if not once:
+            _tell(f"Airflow stays up at {airflow.url}; Ctrl-C stops it", began)
+            with suppress(KeyboardInterrupt):
+                airflow.wait_until_stopped()
+        _tell("stopping Airflow", began)
+    raise typer.Exit(CheckFailed.exit_code if problems else 0)
+
+
+def _play(home: Home, airflow: Airflow, began: float) -> tuple[list[Run], list[str]]:
+    from gate.demo import runs as demo_runs
+    from gate.demo.home import fresh_lake
+    from gate.demo.seed import record_history
+    from gate.service.core import open_service
+
+    offset = home.events.stat().st_size if home.events.exists() else 0
+    fresh_lake(home)
+    with open_service(home.settings) as service:
+        record_history(service)
+        _tell("made the lake and recorded eight accounts' consent histories", began)
+        airflow.wait_until_healthy()
+        airflow.wait_for_dags(demo_runs.EXPECTED)
+        _tell("Airflow is healthy and found the DAGs", began)
+        ended = demo_runs.run_all(airflow, demo_runs.TOGETHER)
+        _tell(f"{len(ended)} runs have ended; the last one begins", began)
+        ended |= demo_runs.run_all(airflow, demo_runs.LAST)
+        runs = [demo_runs.collect(service, airflow, dag_id, *end) for dag_id, end in ended.items()]
+        _tell("every run has ended", began)
+        problems = [problem for run in runs for problem in demo_runs.surprises(run)]
+    problems += _late_events(home, offset, runs)
+    return runs, problems
+
+
+def _late_events(home: Home, offset: int, runs: list[Run]) -> list[str]:
+    from gate.demo.runs import EVENT_SECONDS, missing_events
+
+    deadline = time.monotonic() + EVENT_SECONDS
+    while (missing := missing_events(home, offset, runs)) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    return [f"no OpenLineage event tells the end of {job}" for job in sorted(missing)]
+
+
+def _show(home: Home, airflow: Airflow, runs: list[Run]) -> None:
+    from gate.demo.home import passwords
+
+    table(("run", "verdict", "training", "why", "look at"), [_row(run) for run in runs])
+    say("")
+    say(f"Airflow: {airflow.url}  users and passwords: {_listed(passwords(home))}")
+    say(f"OpenLineage events: {home.events}")
+    say(f"ledger: GATE_HOME={home.gate} gate ledger verify")
+
+
+def _row(run: Run) -> tuple[object, ...]:
+    return run.dag_id, run.verdict, run.train_state, run.why, run.url
+
+
+def _listed(users: dict[str, str]) -> str:
+    return ", ".join(f"{user} / {password}" for user, password in users.items())
+
+
+def _check_installed() -> None:
+    missing = [name for name in _NEEDED if find_spec(name.split(".")[0]) is None or find_spec(name) is None]
+    if missing:
+        raise InputError(
+            f"the demo needs packages that are not installed: {', '.join(missing)}",
+            hint="make install, or pip install 'airflow-provider-consent-gate[airflow,demo,media]'",
+        )
+
+
+def _tell(text: str, began: float) -> None:
+    sys.stderr.write(f"[{time.monotonic() - began:5.1f} s] {text}\n")
+    sys.stderr.flush()
+
+
+def _leave(*_: object) -> None:
+    # Ends like Ctrl-C, so that Airflow is stopped on the way out.
+    raise KeyboardInterrupt
