@@ -11,7 +11,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Row, select
+from sqlalchemy import ColumnElement, Connection, select, tuple_
 
 from gate.domain.canonical import Json, canonical
 from gate.domain.instants import parse_instant
@@ -95,10 +95,13 @@ def chunks(items: Sequence[_T], size: int = PAGE) -> Iterator[Sequence[_T]]:
 
 
 class Reader:
-    """One consistent state of the ledger, for as long as its context is open."""
+    """One consistent state of the ledger, for as long as its context is open.
+
+    `connection` is for this room only.
+    """
 
     def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+        self.connection = connection
         self._blocks: dict[int, list[bytes]] = {}
         self._head = self._read_head()
 
@@ -109,7 +112,7 @@ class Reader:
         Raises:
             LedgerUnavailable: it was never given one.
         """
-        found = self._connection.execute(select(tables.meta.c.value).where(tables.meta.c.key == "origin")).scalar()
+        found = self.connection.execute(select(tables.meta.c.value).where(tables.meta.c.key == "origin")).scalar()
         if found is None:
             raise LedgerUnavailable("the ledger has no name", hint="gate db upgrade", reason="cannot_decide")
         return str(found)
@@ -129,7 +132,7 @@ class Reader:
         Raises:
             InputError: there is none.
         """
-        found = self._connection.execute(select(tables.entry).where(tables.entry.c.idx == idx)).one_or_none()
+        found = self.connection.execute(select(tables.entry).where(tables.entry.c.idx == idx)).one_or_none()
         if found is None:
             raise InputError(f"the ledger has no entry {idx}", hint=f"it holds {self.size}, counted from 0")
         return _entry(found)
@@ -167,11 +170,30 @@ class Reader:
             wanted.append(tables.entry.c.idx < stop)
         while True:
             page = select(tables.entry).where(*wanted, tables.entry.c.idx >= start).order_by(tables.entry.c.idx)
-            rows = self._connection.execute(page.limit(PAGE)).all()
+            rows = self.connection.execute(page.limit(PAGE)).all()
             yield from map(_entry, rows)
             if len(rows) < PAGE:
                 return
             start = rows[-1].idx + 1
+
+    def entries_by_account(self) -> Iterator[list[Entry]]:
+        """Stream all entries about accounts, one list per account, each in the log's order, with flat memory."""
+        entry = tables.entry
+        order = (entry.c.account_ref, entry.c.kind, entry.c.idx)
+        after, waiting = ("", "", -1), list[Entry]()
+        while True:
+            page = select(entry).where(tuple_(*order) > after).order_by(*order).limit(PAGE)
+            found = [_entry(row) for row in self.connection.execute(page)]
+            for item in found:
+                if waiting and item.account_ref != waiting[0].account_ref:
+                    yield sorted(waiting, key=_place)
+                    waiting = []
+                waiting.append(item)
+            if len(found) < PAGE:
+                break
+            after = (str(found[-1].account_ref), found[-1].kind, found[-1].idx)
+        if waiting:
+            yield sorted(waiting, key=_place)
 
     def find(self, kind: str, subject: str) -> Entry | None:
         """Return the one entry of this kind and subject."""
@@ -191,14 +213,14 @@ class Reader:
         if known_at is not None:
             wanted.append(tables.entry.c.idx < known_at)
         newest = select(tables.entry).where(*wanted).order_by(tables.entry.c.idx.desc()).limit(1)
-        found = self._connection.execute(newest).one_or_none()
+        found = self.connection.execute(newest).one_or_none()
         return None if found is None else _entry(found)
 
     def ref(self, kind: str, value: Json) -> str | None:
         """Return the reference that stands for a value, unless it is unknown or erased."""
         digest = value_digest(kind, value)
         found = select(tables.opening.c.ref).where(tables.opening.c.value_digest == digest)
-        return self._connection.execute(found).scalar()
+        return self.connection.execute(found).scalar()
 
     def open_ref(self, ref: str) -> Any:
         """Return the value a reference stands for; `None` when it was erased."""
@@ -208,14 +230,14 @@ class Reader:
         """Return the values references stand for; erased ones are left out."""
         opening, opened = tables.opening.c, {}
         for some in chunks(sorted(set(refs))):
-            found = self._connection.execute(select(opening.ref, opening.value).where(opening.ref.in_(some)))
+            found = self.connection.execute(select(opening.ref, opening.value).where(opening.ref.in_(some)))
             opened.update({ref: json.loads(value) for ref, value in found})
         return opened
 
     def attachment(self, digest: str) -> bytes | None:
         """Return an attachment's bytes by their digest (`sha256:…`); `None` when unknown or erased."""
         found = select(tables.attachment.c.content).where(tables.attachment.c.digest == digest)
-        return self._connection.execute(found).scalar()
+        return self.connection.execute(found).scalar()
 
     def root_at(self, size: int) -> bytes:
         """Return the root the log had when it held `size` entries.
@@ -250,7 +272,7 @@ class Reader:
 
     def _read_head(self) -> TreeHead:
         head = tables.tree_head.c
-        found = self._connection.execute(select(head.size, head.root).order_by(head.size.desc()).limit(1)).one_or_none()
+        found = self.connection.execute(select(head.size, head.root).order_by(head.size.desc()).limit(1)).one_or_none()
         return TreeHead(found.size, found.root) if found else TreeHead(0, merkle.EMPTY_ROOT)
 
     def _check_size(self, size: int) -> None:
@@ -260,7 +282,7 @@ class Reader:
     def _node(self, level: int, pos: int) -> bytes:
         if level >= tables.NODE_LEVEL:
             node = tables.node.c
-            found = self._connection.execute(select(node.hash).where(node.level == level, node.pos == pos)).scalar()
+            found = self.connection.execute(select(node.hash).where(node.level == level, node.pos == pos)).scalar()
             if found is None:
                 raise LedgerUnavailable(f"the tree lacks its node {level}/{pos}", hint="gate ledger verify")
             return bytes(found)
@@ -275,7 +297,7 @@ class Reader:
             entry, start = tables.entry.c, block << tables.NODE_LEVEL
             leaves = select(entry.leaf_hash).where(entry.idx >= start, entry.idx < start + (1 << tables.NODE_LEVEL))
             self._blocks = dict(list(self._blocks.items())[-3:])
-            self._blocks[block] = list(self._connection.execute(leaves.order_by(entry.idx)).scalars())
+            self._blocks[block] = list(self.connection.execute(leaves.order_by(entry.idx)).scalars())
         return self._blocks[block]
 
     def _beginning_with(self, prefix: str, wanted: list[ColumnElement[bool]]) -> list[Entry]:
@@ -284,13 +306,13 @@ class Reader:
         Ordering by place is left to Python: asked to order, SQLite prefers walking the whole kind.
         """
         subject, after = tables.entry.c.subject, prefix[:-1] + chr(ord(prefix[-1]) + 1)
-        rows = self._connection.execute(select(tables.entry).where(*wanted, subject >= prefix, subject < after))
+        rows = self.connection.execute(select(tables.entry).where(*wanted, subject >= prefix, subject < after))
         return sorted(map(_entry, rows), key=_place)
 
     def _existing(self, kind: str, subjects: Sequence[str]) -> dict[str, Entry]:
         entry, found = tables.entry, {}
         for some in chunks(subjects):
-            rows = self._connection.execute(select(entry).where(entry.c.kind == kind, entry.c.subject.in_(some)))
+            rows = self.connection.execute(select(entry).where(entry.c.kind == kind, entry.c.subject.in_(some)))
             found.update({row.subject: _entry(row) for row in rows})
         return found
 
@@ -299,9 +321,8 @@ def _place(entry: Entry) -> int:
     return entry.idx
 
 
-def _entry(row: Row[Any]) -> Entry:
-    idx, kind, subject, account_ref, effective_at, payload, leaf_hash = row
-    return Entry(idx, kind, subject, account_ref, effective_at, payload, leaf_hash)
+def _entry(row: Sequence[Any]) -> Entry:
+    return Entry(*row)
 
 
 def _conditions(

@@ -158,7 +158,7 @@ class Transaction(Reader):
         by_digest = {value_digest(kind, value): value for value in values}
         opening, refs = tables.opening.c, {}
         for some in chunks(sorted(by_digest)):
-            found = self._connection.execute(
+            found = self.connection.execute(
                 select(opening.value_digest, opening.ref).where(opening.value_digest.in_(some))
             )
             refs.update({by_digest[bytes(digest)]: ref for digest, ref in found})
@@ -171,7 +171,7 @@ class Transaction(Reader):
         digest = sha256_hex(content)
         row = {"digest": digest, "media_type": media_type, "content": content}
         if self.attachment(digest) is None:
-            self._connection.execute(tables.attachment.insert(), row)
+            self.connection.execute(tables.attachment.insert(), row)
         return digest
 
     def erase(self, refs: Iterable[str]) -> int:
@@ -182,20 +182,20 @@ class Transaction(Reader):
         """
         erased = 0
         for some in chunks(sorted(set(refs))):
-            erased += self._connection.execute(delete(tables.opening).where(tables.opening.c.ref.in_(some))).rowcount
+            erased += self.connection.execute(delete(tables.opening).where(tables.opening.c.ref.in_(some))).rowcount
         return erased
 
     def outbox_put(self, key: str, event_json: str) -> None:
         """Leave an event for the relay; a key that is there already is not sent twice."""
         row = {"key": key, "event": event_json, "created_at": format_instant(datetime.now(UTC))}
-        self._connection.execute(self._insert(tables.outbox).on_conflict_do_nothing(index_elements=["key"]), row)
+        self.connection.execute(self._insert(tables.outbox).on_conflict_do_nothing(index_elements=["key"]), row)
 
     def _insert(self, table: Table) -> Any:
-        return (postgresql if self._connection.dialect.name == "postgresql" else sqlite).insert(table)
+        return (postgresql if self.connection.dialect.name == "postgresql" else sqlite).insert(table)
 
     def _read_peaks(self) -> list[bytes]:
         frontier = select(tables.tree_head.c.frontier).where(tables.tree_head.c.size == self.size)
-        packed = self._connection.execute(frontier).scalar() or b""
+        packed = self.connection.execute(frontier).scalar() or b""
         return [packed[start : start + HASH_SIZE] for start in range(0, len(packed), HASH_SIZE)]
 
     def _known(self, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Entry]:
@@ -214,7 +214,7 @@ class Transaction(Reader):
         self._insert_rows(tables.node.insert(), [dict(zip(("level", "pos", "hash"), row, strict=True)) for row in kept])
         head = TreeHead(self.size + len(added), merkle.root_of_peaks(peaks))
         row = {"size": head.size, "previous": self.size, "root": head.root, "frontier": b"".join(peaks)}
-        self._connection.execute(tables.tree_head.insert(), row)
+        self.connection.execute(tables.tree_head.insert(), row)
         self._head, self._peaks = head, peaks
         self._blocks.clear()
 
@@ -234,4 +234,4 @@ class Transaction(Reader):
 
     def _insert_rows(self, insert: Insert, rows: Sequence[Mapping[str, Any]]) -> None:
         if rows:
-            self._connection.execute(insert, rows)
+            self.connection.execute(insert, rows)

@@ -1,0 +1,314 @@
+"""Checks the whole ledger against itself and against a checkpoint kept elsewhere; reads everything, trusts nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Table, func, literal_column, select, text
+
+from gate.domain.canonical import canonical, sha256_hex
+from gate.domain.instants import format_instant, parse_instant
+from gate.errors import InputError
+from gate.ledger import merkle, tables
+from gate.ledger.checkpoints import Note
+from gate.ledger.reading import PAGE, Reader, chunks, make_ref, value_digest
+from gate.ledger.writing import KINDS, VERSION
+
+_SHOWN = 100  # findings kept; the rest is only counted
+_FIELDS = {"body", "by", "kind", "recorded_at", "subject", "v", "via"}
+_ATTACHED = {"policy_activation": "text", "decision": "accounts"}  # body fields that name an attachment
+_PERSON = "person:"  # before a reference in `by`
+
+Progress = Callable[[int, int], None]
+Row = Sequence[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Contradiction:
+    """One thing that is not as it was written: where, and what."""
+
+    where: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyReport:
+    """What a verification saw.
+
+    Attributes:
+        origin, size, root: the state that was checked; the root is computed from the entries.
+        findings: the first 100 contradictions; any means tampering (or a broken disk).
+        contradictions: how many in all.
+        erased: mentions of openings and attachments that are gone: erasure, not tampering.
+    """
+
+    origin: str
+    size: int
+    root: bytes
+    findings: tuple[Contradiction, ...]
+    contradictions: int
+    erased: int
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing contradicts."""
+        return not self.contradictions
+
+
+@dataclass
+class _Walk:
+    """What one pass over the entries carries along."""
+
+    reader: Reader
+    findings: list[Contradiction] = field(default_factory=list)
+    contradictions: int = 0
+    size: int = 0
+    peaks: list[bytes] = field(default_factory=list)
+    nodes: int = 0
+    erased: int = 0
+
+    def report(self, where: str, what: str) -> None:
+        self.contradictions += 1
+        if len(self.findings) < _SHOWN:
+            self.findings.append(Contradiction(where, what))
+
+
+def verify(reader: Reader, *, checkpoint: Note | None = None, progress: Progress | None = None) -> VerifyReport:
+    """Check every row of the ledger, with flat memory.
+
+    Args:
+        reader: the ledger.
+        checkpoint: a note kept elsewhere, its signature already verified; without one, cutting off the newest
+            entries together with their tree heads cannot be seen.
+        progress: called with entries done and entries in all.
+
+    Returns:
+        What was found; the caller raises `TamperingFound` unless it is `ok`.
+
+    Raises:
+        LedgerUnavailable: the database cannot be read.
+        TamperingFound: it holds text that cannot be read at all.
+    """
+    walk = _Walk(reader)
+    _check_database(walk)
+    _check_entries(walk, checkpoint, progress)
+    _check_unique(walk)
+    _check_openings(walk)
+    _check_attachments(walk)
+    root = merkle.root_of_peaks(walk.peaks)
+    return VerifyReport(reader.origin, walk.size, root, tuple(walk.findings), walk.contradictions, walk.erased)
+
+
+def entry_problems(payload: object, columns: Row) -> tuple[dict[str, Any] | None, list[str]]:
+    """Check the bytes of one entry and the columns derived from them.
+
+    Args:
+        payload: the stored bytes.
+        columns: kind, subject, account_ref, effective_at, leaf_hash as stored.
+
+    Returns:
+        The statement (`None` if the bytes cannot be read), and what is wrong.
+    """
+    if not isinstance(payload, bytes):
+        return None, ["the payload is not bytes"]
+    statement = _statement(payload)
+    if statement is None:
+        return None, ["the payload is not a canonical entry"]
+    body = statement["body"]
+    derived = (statement["kind"], statement["subject"], body.get("account_ref"), body.get("effective_at"))
+    names = ("kind", "subject", "account_ref", "effective_at", "leaf_hash")
+    expected = (*derived, merkle.leaf_hash(payload))
+    wrong = [name for name, is_, should in zip(names, columns, expected, strict=True) if is_ != should]
+    return statement, [f"{name} is not what the payload says" for name in wrong]
+
+
+def _statement(payload: bytes) -> dict[str, Any] | None:
+    try:
+        statement = json.loads(payload)
+        if canonical(statement) != payload or not isinstance(statement, dict) or set(statement) != _FIELDS:
+            return None
+        recorded_at = format_instant(parse_instant(statement["recorded_at"]))
+    except (ValueError, RecursionError, InputError):
+        return None
+    well_formed = (
+        isinstance(statement["body"], dict)
+        and statement["kind"] in KINDS
+        and all(isinstance(statement[name], str) for name in ("by", "kind", "subject", "via"))
+        and type(statement["v"]) is int
+        and statement["v"] == VERSION
+        and recorded_at == statement["recorded_at"]
+    )
+    return statement if well_formed else None
+
+
+def _check_database(walk: _Walk) -> None:
+    """Let SQLite compare its indices with its tables: an index that hides a row hides a withdrawal."""
+    if walk.reader.connection.dialect.name == "sqlite":
+        said = walk.reader.connection.execute(text("PRAGMA integrity_check(1)")).scalar()
+        if said != "ok":
+            walk.report("database", "SQLite finds the file inconsistent")
+
+
+def _check_entries(walk: _Walk, checkpoint: Note | None, progress: Progress | None) -> None:
+    reader, heads = walk.reader, _heads(walk)
+    total = max(reader.size, 1)
+    _check_checkpoint(walk, checkpoint)
+    head, previous = next(heads, None), 0
+    for page in _pages(reader, tables.entry, "idx"):
+        statements, completed = [], list[tuple[int, int, bytes]]()
+        for idx, kind, subject, account_ref, effective_at, payload, leaf in page:
+            statement, problems = entry_problems(payload, (kind, subject, account_ref, effective_at, leaf))
+            if idx != walk.size:
+                problems.append(f"stands where entry {walk.size} should")
+            for problem in problems:
+                walk.report(f"entry {idx}", problem)
+            if statement is not None:
+                statements.append(statement)
+            hashed = merkle.leaf_hash(payload) if isinstance(payload, bytes) else merkle.EMPTY_ROOT
+            merkle.add_leaf(walk.peaks, walk.size, hashed, completed)
+            walk.size += 1
+            _check_checkpoint(walk, checkpoint)
+            while head is not None and head[0] == walk.size:
+                previous = _check_head(walk, head, previous)
+                head = next(heads, None)
+        _check_nodes(walk, [item for item in completed if item[0] >= tables.NODE_LEVEL])
+        _check_mentions(walk, statements)
+        if progress:
+            progress(walk.size, max(total, walk.size))
+    _check_ends(walk, head, previous, checkpoint)
+
+
+def _check_head(walk: _Walk, head: Row, previous: int) -> int:
+    size, before, root, frontier = head
+    expected = (previous, merkle.root_of_peaks(walk.peaks), b"".join(walk.peaks))
+    for name, is_, should in zip(("previous", "root", "frontier"), (before, root, frontier), expected, strict=True):
+        if is_ != should:
+            walk.report(f"tree head {size}", f"{name} is not what the entries give")
+    return int(size)
+
+
+def _check_ends(walk: _Walk, head: Row | None, previous: int, checkpoint: Note | None) -> None:
+    """Compare what is left when the entries have ended: heads, nodes, the checkpoint."""
+    if head is not None:
+        walk.report(f"tree head {head[0]}", "there are not as many entries")
+    elif previous != walk.size:
+        walk.report("tree heads", f"the newest speaks of {previous} entries, there are {walk.size}")
+    stored = walk.reader.connection.execute(select(func.count()).select_from(tables.node)).scalar()
+    if stored != walk.nodes:
+        walk.report("nodes", f"{stored} are stored, the entries give {walk.nodes}")
+    if checkpoint is not None and checkpoint.size > walk.size:
+        walk.report("checkpoint", f"it saw {checkpoint.size} entries, there are {walk.size}: the newest were removed")
+
+
+def _check_checkpoint(walk: _Walk, checkpoint: Note | None) -> None:
+    if checkpoint is None or checkpoint.size != walk.size:
+        return
+    if checkpoint.origin != walk.reader.origin:
+        walk.report("checkpoint", "it is of another ledger")
+    if checkpoint.root != merkle.root_of_peaks(walk.peaks):
+        walk.report("checkpoint", f"the first {checkpoint.size} entries are not those it saw")
+
+
+def _check_nodes(walk: _Walk, completed: Sequence[tuple[int, int, bytes]]) -> None:
+    walk.nodes += len(completed)
+    for level in sorted({level for level, _, _ in completed}):
+        expected = {pos: digest for at, pos, digest in completed if at == level}
+        raw = select(*_raw("pos", "hash")).select_from(tables.node)
+        within = tables.node.c.pos.between(min(expected), max(expected))
+        rows = walk.reader.connection.execute(raw.where(tables.node.c.level == level, within))
+        stored = {pos: digest for pos, digest in rows}  # noqa: C416  rows are no tuples to the type checker
+        for pos, digest in expected.items():
+            if stored.get(pos) != digest:
+                walk.report(f"node {level}/{pos}", "is missing or not what the entries give")
+
+
+def _check_mentions(walk: _Walk, statements: Sequence[dict[str, Any]]) -> None:
+    """Count references and attachments that entries mention and that are gone; check that genesis names this ledger."""
+    refs, attached = list[str](), list[str]()
+    for statement in statements:
+        refs.extend(_refs(statement["body"]))
+        if statement["by"].startswith(_PERSON):
+            refs.append(statement["by"].removeprefix(_PERSON))
+        if named := statement["body"].get(_ATTACHED.get(statement["kind"], "")):
+            attached.append(named)
+        if statement["kind"] == "genesis" and statement["body"].get("origin", walk.reader.origin) != walk.reader.origin:
+            walk.report("origin", "the first entry names another ledger")
+    for mentioned, column in ((refs, tables.opening.c.ref), (attached, tables.attachment.c.digest)):
+        for some in chunks(mentioned):
+            there = set(walk.reader.connection.execute(select(column).where(column.in_(some))).scalars())
+            walk.erased += sum(item not in there for item in some)
+
+
+def _refs(value: Any) -> Iterator[str]:
+    """Yield what stands in fields named `…_ref` or `…_refs`, at any depth."""
+    if isinstance(value, dict):
+        for name, item in value.items():
+            if name.endswith("_ref") and isinstance(item, str):
+                yield item
+            elif name.endswith("_refs") and isinstance(item, list):
+                yield from (ref for ref in item if isinstance(ref, str))
+            else:
+                yield from _refs(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _refs(item)
+
+
+def _check_unique(walk: _Walk) -> None:
+    entry = tables.entry.c
+    twice = select(entry.kind).group_by(entry.kind, entry.subject).having(func.count() > 1).limit(1)
+    if walk.reader.connection.execute(twice).first():
+        walk.report("entries", "two entries have the same kind and subject")
+
+
+def _check_openings(walk: _Walk) -> None:
+    for page in _pages(walk.reader, tables.opening, "ref"):
+        for ref, kind, value, salt, digest in page:
+            if not _opens(ref, kind, value, salt, digest):
+                walk.report(f"opening {str(ref)[:12]}", "does not belong to its reference")
+
+
+def _opens(ref: object, kind: object, value: object, salt: object, digest: object) -> bool:
+    if not (isinstance(kind, str) and isinstance(value, str) and isinstance(salt, bytes)):
+        return False
+    try:
+        meant = json.loads(value)
+        written = canonical(meant).decode()
+    except (ValueError, RecursionError, InputError):
+        return False
+    return (written, make_ref(kind, meant, salt), value_digest(kind, meant)) == (value, ref, digest)
+
+
+def _check_attachments(walk: _Walk) -> None:
+    for page in _pages(walk.reader, tables.attachment, "digest", size=8):
+        for digest, _, content in page:
+            if not isinstance(content, bytes) or sha256_hex(content) != digest:
+                walk.report(f"attachment {str(digest)[:19]}", "does not belong to its digest")
+
+
+def _heads(walk: _Walk) -> Iterator[Row]:
+    """Stream tree heads; one that could not stand before the first entry is reported and passed over."""
+    for page in _pages(walk.reader, tables.tree_head, "size"):
+        for head in page:
+            if head[0] > 0:
+                yield head
+            else:
+                walk.report(f"tree head {head[0]}", "speaks of no entries")
+
+
+def _pages(reader: Reader, table: Table, key: str, size: int = PAGE) -> Iterator[Sequence[Row]]:
+    """Stream a table by its key, values as the database gives them: no type is taken for granted."""
+    names, order = [column.name for column in table.columns], table.c[key]
+    query = select(*_raw(*names)).select_from(table).order_by(order).limit(size)
+    page = reader.connection.execute(query).all()
+    while page:
+        yield page
+        last = page[-1][names.index(key)]
+        page = reader.connection.execute(query.where(order > last)).all() if len(page) == size else []
+
+
+def _raw(*names: str) -> list[Any]:
+    return [literal_column(name) for name in names]
