@@ -1,0 +1,104 @@
+"""DuckDB for one scan: a private connection, SQL quoting, and its errors in our words without the data in them."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gate.domain.dataset import Dataset
+from gate.errors import CannotDecide, DatasetError
+from gate.scan.location import FileRef, filesystem
+
+if TYPE_CHECKING:
+    from ibis.backends.duckdb import Backend
+
+_GLOB = re.compile(r"[*?\[]")
+_FILE = re.compile(r'file "([^"\n]+)"|file = (\S[^\n]*)|stream: (\S[^\n]*)')
+_LINE = re.compile(r"CSV Error on Line: (\d+)")
+_FIELDS = re.compile(r"Expected Number of Columns: (\d+) Found: (\d+)")
+_HINT = "repair the file or write it again"
+
+
+@contextmanager
+def engine() -> Iterator[Backend]:
+    """Connect to a DuckDB in memory that loads no extension and spills into a private temporary folder."""
+    import ibis
+
+    with tempfile.TemporaryDirectory(prefix="gate-scan-") as spill:
+        con = ibis.duckdb.connect(
+            temp_directory=os.path.join(spill, "duckdb"),  # noqa: PTH118 DuckDB wants text
+            autoinstall_known_extensions=False,
+            autoload_known_extensions=False,
+        )
+        try:
+            yield con
+        finally:
+            con.disconnect()
+
+
+@contextmanager
+def reading(dataset: Dataset) -> Iterator[None]:
+    """Turn DuckDB's errors into DatasetErrors that name file and line but never quote a value.
+
+    Raises:
+        DatasetError: the data cannot be parsed.
+        CannotDecide: not enough memory.
+    """
+    import duckdb
+
+    try:
+        yield
+    except duckdb.OutOfMemoryException:
+        raise CannotDecide("ran out of memory", where=dataset.uri, hint="scan it on a larger machine") from None
+    except duckdb.Error as error:
+        raise DatasetError(_what(str(error)), where=_where(str(error), dataset), hint=_HINT) from None
+
+
+def literal(text: str) -> str:
+    """Return `text` as a SQL string."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def identifier(name: str) -> str:
+    """Return `name` as a SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def file_list(files: Iterable[FileRef], con: Backend) -> str:
+    """Return a SQL list of the files that matches each by its name alone, and let `con` open remote ones."""
+    files = tuple(files)
+    if remote := next((file for file in files if not file.is_local), None):
+        con.register_filesystem(filesystem(remote.url)[0])
+    return "[" + ", ".join(literal(_GLOB.sub(lambda char: f"[{char[0]}]", file.url)) for file in files) + "]"
+
+
+def _where(message: str, dataset: Dataset) -> str:
+    named = _FILE.search(message)
+    return Path(named[named.lastindex or 0]).name if named else dataset.uri
+
+
+def _what(message: str) -> str:
+    at = f"line {line[1]} " if (line := _LINE.search(message)) else ""
+    if fields := _FIELDS.search(message):
+        return f"{at}has {fields[2]} fields where the header has {fields[1]}"
+    lowered = message.lower()
+    for sign, meaning in (
+        ("unterminated quote", "opens a quote that is never closed"),
+        ("utf-8", "is not UTF-8 text"),
+        ("unicode", "is not UTF-8 text"),
+        ("string encoding", "holds text that is not UTF-8"),
+        ("duplicate key", "holds a record that names a field twice"),
+        ("malformed json", "holds a line that is not JSON"),
+        ("json", "holds a record of another shape than the others"),
+        ("gzip", "is truncated or damaged gzip"),
+        ("maximum line size", "holds a line that is too long"),
+        ("csv", "cannot be parsed as CSV"),
+    ):
+        if sign in lowered:
+            return at + meaning
+    return "cannot be read: it is truncated, damaged or of a kind we do not read"

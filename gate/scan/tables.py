@@ -1,0 +1,124 @@
+"""Opens a dataset as an Ibis table over DuckDB, with each row's account and category as the text that was written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gate.domain.dataset import Dataset
+from gate.scan.engine import reading
+from gate.scan.formats import Layout, detect
+from gate.scan.location import FileRef
+from gate.scan.paths import partitions_of_path, path_reader
+from gate.scan.readers import FILE, Wanted, query_of
+
+if TYPE_CHECKING:
+    from ibis import Table
+    from ibis.backends.duckdb import Backend
+
+PATH_ACCOUNT = "gate_path_account"  # key of `Source.of_path` with the account a path pattern found
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A dataset opened for reading.
+
+    Attributes:
+        table: its rows with the columns of its files and `readers.FILE`; one row a file when it is no table.
+        of_path: partition columns and `PATH_ACCOUNT`: their value for each file of the layout, in order.
+        account: column with the account, of `table` or of `of_path`; `None` for `constant` and `nobody`.
+        category: column with the category, of `table` or of `of_path`; `None` when rows do not differ.
+    """
+
+    layout: Layout
+    table: Table
+    of_path: Mapping[str, Sequence[str | None]]
+    account: str | None
+    category: str | None
+
+
+def relation(dataset: Dataset, con: Backend) -> Table:
+    """Return the dataset's rows: the columns of its files, then its partition columns as text.
+
+    The account column is text or a list of text, the category column text. A dataset of files has the columns `path`
+    (text), `account` (text) and `size` (bytes).
+
+    Raises:
+        DatasetError: see `open_source`.
+    """
+    import ibis
+
+    source = open_source(dataset, con, everything=True)
+    table = source.table
+    for name, values in source.of_path.items():
+        if name != PATH_ACCOUNT and name not in table.columns:  # a lookup, where a join would shuffle the rows
+            looked_up = ibis.literal(list(values), "array<string>")[table[FILE].cast("int64")]
+            table = table.mutate(**{name: looked_up})
+    return table.drop(FILE) if FILE in table.columns else table
+
+
+def open_source(dataset: Dataset, con: Backend, *, everything: bool = False) -> Source:
+    """Open the dataset and check that its account and category columns can be trusted.
+
+    Args:
+        dataset: what to open.
+        con: from `engine.engine`.
+        everything: other columns too, where leaving them out is cheaper.
+
+    Raises:
+        DatasetError: as `formats.detect` and `readers.query_of`.
+    """
+    import ibis
+
+    layout = detect(dataset)
+    if layout.format is None:
+        return _files_source(layout)
+    of_path = _of_path(layout)
+    account = {"column": dataset.account.value, "path": PATH_ACCOUNT}.get(dataset.account.kind)
+    named = (account, dataset.category_column)
+    wanted = Wanted(
+        account=None if account in of_path else account,
+        category=None if dataset.category_column in of_path else dataset.category_column,
+        absent=frozenset(name for name in named if name is not None and name in of_path),
+        everything=everything,
+    )
+    with reading(dataset):
+        query = query_of(layout, wanted, con)
+        name = ibis.util.gen_name("gate_rows")
+        con.raw_sql(f"CREATE TEMP VIEW {name} AS {query}")
+        return Source(layout, con.table(name), of_path, *named)
+
+
+def path_accounts(dataset: Dataset, files: Sequence[FileRef]) -> list[str | None]:
+    """Return the account each file belongs to as a whole: by path pattern or constant, else `None`."""
+    match dataset.account.kind:
+        case "path":
+            return [*map(path_reader(dataset.account.value), (file.path for file in files))]
+        case "constant":
+            return [dataset.account.value] * len(files)
+        case _:
+            return [None] * len(files)
+
+
+def _of_path(layout: Layout) -> dict[str, list[str | None]]:
+    partitions = [partitions_of_path(file.path) for file in layout.files]
+    keys = sorted({key for found in partitions for key in found})
+    columns = {key: [found.get(key) for found in partitions] for key in keys}
+    if layout.dataset.account.kind == "path":
+        columns[PATH_ACCOUNT] = path_accounts(layout.dataset, layout.files)
+    return columns
+
+
+def _files_source(layout: Layout) -> Source:
+    import ibis
+    import pyarrow as pa
+
+    table = pa.table(
+        {
+            "path": pa.array([file.path for file in layout.files], pa.string()),
+            "account": pa.array(path_accounts(layout.dataset, layout.files), pa.string()),
+            "size": pa.array([file.size for file in layout.files], pa.int64()),
+        }
+    )
+    return Source(layout, ibis.memtable(table), {}, "account", None)
