@@ -144,11 +144,16 @@ def training_facets(
         "test": test_run.TestRunFacet(tests=[_permit_test(refused)], producer=PRODUCER),
         "tags": _run_tags({key: value for key, value in tags.items() if value}),
     }
-    inputs = [
-        InputDataset(_identity(read).namespace, _identity(read).name, facets=_dataset_facets(read)) for read in reads
-    ]
+    inputs = read_inputs(reads)
     outputs = [] if model is None or refused else [_model_output(model, reads, use)]
     return run_facets, inputs, outputs
+
+
+def read_inputs(reads: Iterable[Dataset | DatasetVersion]) -> list[InputDataset]:
+    """Name what a task reads, with digests where they are known: for a START, before anything is decided."""
+    return [
+        InputDataset(_identity(read).namespace, _identity(read).name, facets=_dataset_facets(read)) for read in reads
+    ]
 
 
 def subset_output(subset: DatasetVersion, source: DatasetVersion) -> OutputDataset:

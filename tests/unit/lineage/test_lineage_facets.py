@@ -7,7 +7,7 @@ import pytest
 from gate.domain.dataset import DatasetVersion, dataset
 from gate.domain.decision import Citation, Coverage, Decision, Finding
 from gate.domain.words import Reason, Requirement, Verdict
-from gate.lineage.facets import Tagging, decision_facets, subset_output, tag_facets, training_facets
+from gate.lineage.facets import Tagging, decision_facets, read_inputs, subset_output, tag_facets, training_facets
 from openlineage.client.event_v2 import InputDataset, OutputDataset
 from openlineage.client.serde import Serde
 
@@ -178,6 +178,12 @@ def test_refused_training_has_no_model_and_fails_its_test():
     test = plain(run["test"])["tests"][0]
     assert (test["status"], test["severity"], test["actual"]) == ("fail", "error", "refused, permit_missing")
     assert "version" not in plain(inputs[0])["facets"]
+
+
+def test_a_start_names_digests_only_where_they_are_known():
+    known, unknown = (plain(item) for item in read_inputs([MEETINGS, TELEMETRY.dataset]))
+    assert (known["name"], known["facets"]["version"]["datasetVersion"]) == ("/lake/meetings", MEETINGS.digest)
+    assert (unknown["namespace"], set(unknown["facets"])) == ("s3://lake", {"datasetType"})
 
 
 def test_a_subset_comes_from_the_whole():

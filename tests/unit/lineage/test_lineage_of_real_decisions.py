@@ -3,19 +3,19 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
+from gate.domain.decision import AccountFacts, AccountGroup, DatasetFacts, Facts, RowGroup
+from gate.lineage.events import decision_event
+from gate.policy.evaluate import evaluate
+from gate.policy.table import load_policy, shipped_policies
+
 from support.decisions import MEETINGS, REF, USE
 from support.events import JOB
 from support.openlineage_spec import errors_of
 
-from gate.domain.decision import AccountFacts, AccountGroup, DatasetFacts, Facts, RowGroup
-from gate.lineage.events import decision_event
-from gate.policy.evaluate import evaluate
-from gate.policy.table import load_policy
-
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 
 
-@pytest.mark.parametrize("policy", ["zoom-2023-08", "strict"])
+@pytest.mark.parametrize("policy", shipped_policies())
 @pytest.mark.parametrize("words", [{"audio", "chat"}, {"telemetry"}, {"phi"}, {"audio", "a word"}, {"none"}, set()])
 def test_what_the_policy_decides_makes_a_valid_event(policy, words):
     group = AccountGroup(AccountFacts(), {None: 3})
