@@ -78,14 +78,19 @@ class Entry:
         return str(self._statement["via"])
 
 
-def value_digest(kind: str, value: Json) -> bytes:
+def opening_bytes(kind: str, value: Json) -> bytes:
+    """Return the canonical bytes a reference commits to."""
+    return canonical([kind, value])
+
+
+def value_digest(opening: bytes) -> bytes:
     """Return the 32-byte digest an opening is found by."""
-    return hashlib.sha256(canonical([kind, value])).digest()
+    return hashlib.sha256(opening).digest()
 
 
-def make_ref(kind: str, value: Json, salt: bytes) -> str:
+def make_ref(opening: bytes, salt: bytes) -> str:
     """Return the reference that stands for a personal value: 64 hex digits that reveal nothing without the salt."""
-    return hashlib.sha256(_REF_DOMAIN + salt + canonical([kind, value])).hexdigest()
+    return hashlib.sha256(_REF_DOMAIN + salt + opening).hexdigest()
 
 
 def chunks(items: Sequence[_T], size: int = PAGE) -> Iterator[Sequence[_T]]:
@@ -218,7 +223,7 @@ class Reader:
 
     def ref(self, kind: str, value: Json) -> str | None:
         """Return the reference that stands for a value, unless it is unknown or erased."""
-        digest = value_digest(kind, value)
+        digest = value_digest(opening_bytes(kind, value))
         found = select(tables.opening.c.ref).where(tables.opening.c.value_digest == digest)
         return self.connection.execute(found).scalar()
 

@@ -14,12 +14,12 @@ from gate.domain.instants import format_instant, parse_instant
 from gate.errors import InputError
 from gate.ledger import merkle, tables
 from gate.ledger.checkpoints import Note
-from gate.ledger.reading import PAGE, Reader, chunks, make_ref, value_digest
+from gate.ledger.reading import PAGE, Reader, chunks, make_ref, opening_bytes, value_digest
 from gate.ledger.writing import KINDS, VERSION
 
 _SHOWN = 100  # findings kept; the rest is only counted
 _FIELDS = {"body", "by", "kind", "recorded_at", "subject", "v", "via"}
-_ATTACHED = {"policy_activation": "text", "decision": "accounts"}  # body fields that name an attachment
+_ATTACHED = {"policy_activation": "digest", "decision": "accounts"}  # body fields that name an attachment
 _PERSON = "person:"  # before a reference in `by`
 
 Progress = Callable[[int, int], None]
@@ -276,10 +276,10 @@ def _opens(ref: object, kind: object, value: object, salt: object, digest: objec
         return False
     try:
         meant = json.loads(value)
-        written = canonical(meant).decode()
+        written, opening = canonical(meant).decode(), opening_bytes(kind, meant)
     except (ValueError, RecursionError, InputError):
         return False
-    return (written, make_ref(kind, meant, salt), value_digest(kind, meant)) == (value, ref, digest)
+    return (written, make_ref(opening, salt), value_digest(opening)) == (value, ref, digest)
 
 
 def _check_attachments(walk: _Walk) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from gate.domain.canonical import Json, canonical, sha256_hex
 from gate.domain.instants import format_instant
 from gate.ledger import merkle, tables
-from gate.ledger.reading import Entry, Reader, TreeHead, chunks, make_ref, value_digest
+from gate.ledger.reading import Entry, Reader, TreeHead, chunks, make_ref, opening_bytes, value_digest
 
 VERSION = 1  # of the entry format, see docs/ledger.md
 HASH_SIZE = 32  # bytes
@@ -151,19 +151,18 @@ class Transaction(Reader):
     def commit_ref(self, kind: str, value: Json) -> str:
         """Return the reference that stands for a personal value; the same value always gets the same one."""
         known = self.ref(kind, value)
-        return known or self._open_new(kind, [value])[0]
+        return known or self._open_new(kind, [(value, opening_bytes(kind, value))])[0]
 
     def commit_refs(self, kind: str, values: Iterable[str]) -> dict[str, str]:
         """Return references for many values at once."""
-        by_digest = {value_digest(kind, value): value for value in values}
-        opening, refs = tables.opening.c, {}
+        openings = {value: opening_bytes(kind, value) for value in values}
+        by_digest = {value_digest(opening): value for value, opening in openings.items()}
+        opening, refs = tables.opening.c, dict[str, str]()
         for some in chunks(sorted(by_digest)):
-            found = self.connection.execute(
-                select(opening.value_digest, opening.ref).where(opening.value_digest.in_(some))
-            )
-            refs.update({by_digest[bytes(digest)]: ref for digest, ref in found})
-        missing = [value for value in by_digest.values() if value not in refs]
-        refs.update(zip(missing, self._open_new(kind, missing), strict=True))
+            found = select(opening.value_digest, opening.ref).where(opening.value_digest.in_(some))
+            refs.update({by_digest[bytes(digest)]: ref for digest, ref in self.connection.execute(found)})
+        missing = [item for item in openings.items() if item[0] not in refs]
+        refs.update(zip((value for value, _ in missing), self._open_new(kind, missing), strict=True))
         return refs
 
     def attach(self, content: bytes, media_type: str) -> str:
@@ -218,16 +217,16 @@ class Transaction(Reader):
         self._head, self._peaks = head, peaks
         self._blocks.clear()
 
-    def _open_new(self, kind: str, values: Sequence[Json]) -> list[str]:
+    def _open_new(self, kind: str, openings: Sequence[tuple[Json, bytes]]) -> list[str]:
         rows = [
             {
                 "kind": kind,
                 "value": canonical(value).decode(),
                 "salt": (salt := self._salt()),
-                "value_digest": value_digest(kind, value),
-                "ref": make_ref(kind, value, salt),
+                "value_digest": value_digest(opening),
+                "ref": make_ref(opening, salt),
             }
-            for value in values
+            for value, opening in openings
         ]
         self._insert_rows(tables.opening.insert(), rows)
         return [str(row["ref"]) for row in rows]
