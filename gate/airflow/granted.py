@@ -10,7 +10,7 @@ from typing import Any
 
 from gate.airflow.context import airflow_errors
 from gate.airflow.hook import open_gate
-from gate.domain.dataset import Dataset
+from gate.domain.dataset import Dataset, DatasetVersion, dataset
 from gate.domain.run import TaskRun
 from gate.service.redeeming import Redeemed, check_still_standing
 
@@ -69,3 +69,11 @@ class GrantedPermit:
         """Register a model file for lineage and return its path."""
         self.produced_paths.append(Path(path))
         return str(path)
+
+    def model(self) -> DatasetVersion | None:
+        """Return the produced files as a dataset version named after the model; `None` when nothing was produced."""
+        from gate.scan.digest import measure
+
+        if not self.produced_paths:
+            return None
+        return measure(dataset(str(self.produced_paths[-1].absolute())))[0]

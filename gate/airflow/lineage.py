@@ -1,11 +1,17 @@
-"""Turns our lineage facets into what Airflow's OpenLineage provider wants; runs in its forked child."""
+"""Turns our lineage facets into what Airflow's OpenLineage provider wants; called in its forked child."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
-from gate.domain.dataset import Dataset
+from gate.domain.dataset import Dataset, DatasetVersion
+
+if TYPE_CHECKING:
+    from gate.airflow.granted import GrantedPermit
+    from gate.lineage.facets import Tagging
+    from gate.service.deciding import Outcome
+    from gate.service.tagging import Tagged
 
 
 def declared_inputs(datasets: Iterable[Dataset]) -> Any:
@@ -14,6 +20,58 @@ def declared_inputs(datasets: Iterable[Dataset]) -> Any:
 
     known = [dataset for dataset in datasets if "{{" not in dataset.uri]
     return _lineage(inputs=[InputDataset(namespace=d.namespace, name=d.name) for d in known])
+
+
+def tag_lineage(tagged: Tagged) -> Any:
+    """Name a tagged version and its categories."""
+    from gate.lineage.facets import Tagging, tag_facets
+
+    return _lineage(inputs=[tag_facets(tagged.version, Tagging(tagged.sources, tagged.entries))])
+
+
+def decision_lineage(outcome: Outcome, whole: Outcome | None = None) -> Any:
+    """Carry a decision: run facets, and the coverage of every dataset as an input.
+
+    Args:
+        outcome: the decision that counts.
+        whole: the blocked decision about the whole, when `outcome` is about its consented subset.
+    """
+    from gate.lineage.facets import DecisionRef, decision_facets, subset_output
+
+    ref = DecisionRef(outcome.index, outcome.digest, outcome.checkpoint, permit_ids=tuple(outcome.permit_ids))
+    run_facets, inputs = decision_facets(outcome.record["decision"], outcome.versions, ref, taggings(outcome.record))
+    if whole is None:
+        return _lineage(inputs=inputs, run_facets=run_facets)
+    sources = {version.dataset.uri: version for version in whole.versions}
+    outputs = [subset_output(version, sources[version.subset_of]) for version in outcome.versions if version.subset_of]
+    return _lineage(inputs=inputs, outputs=outputs, run_facets=run_facets)
+
+
+def training_lineage(granted: GrantedPermit) -> Any:
+    """Name what was read under the permit, and the model that came of it."""
+    from gate.lineage.facets import training_facets
+
+    permit = granted.redeemed.permit
+    run_facets, inputs, outputs = training_facets(
+        permit.datasets,
+        granted.model(),
+        use=permit.use,
+        permit_id=permit.permit_id,
+        decision_index=permit.decision_index,
+    )
+    return _lineage(inputs=inputs, outputs=outputs, run_facets=run_facets)
+
+
+def taggings(record: Mapping[str, Any]) -> dict[str, Tagging]:
+    """Return what a recorded decision says of its datasets' categories, by `DatasetVersion.key`."""
+    from gate.lineage.facets import Tagging
+
+    return {
+        DatasetVersion.from_dict(item["version"]).key: Tagging(
+            tuple((category, source) for category, source in item["sources"]), tuple(item["tags"])
+        )
+        for item in record["datasets"]
+    }
 
 
 def _lineage(**parts: Any) -> Any:

@@ -114,36 +114,33 @@ class ConsentGateOperator(BaseOperator):
         self.subset_to = subset_to
         self.gate_conn_id = gate_conn_id
         self._outcome: Outcome | None = None
+        self._whole: Outcome | None = None
 
     def execute(self, context: Any) -> Mapping[str, Any]:
         """Decide, record, then pass or fail."""
         from gate.errors import Blocked
-        from gate.service.deciding import decide
+        from gate.service.deciding import Asking, decide
         from gate.service.message import explain_block
         from gate.service.subsetting import decide_on_subset
 
-        asked = {
-            "run": task_run(context),
-            "consumers": self._consumers(),
-            "by": WORKER,
-            "via": "airflow",
-            "lineage": lineage_run(context),
-        }
+        asking = Asking(task_run(context), self._consumers(), WORKER, "airflow", lineage_run(context))
         datasets = rendered(self, self.datasets, context)
         with airflow_errors(), open_gate(self.gate_conn_id) as service:
-            self._outcome = decide(service, datasets, self.use, **asked)
+            self._outcome = decide(service, datasets, self.use, asking)
             if not self._outcome.allowed and self.on_block == "subset" and self._outcome.decision.subset_possible:
                 self.log.info("blocked as a whole; writing the consented subset")
-                self._outcome = decide_on_subset(service, self._outcome, self.use, folder=self.subset_to, **asked)
+                self._whole = self._outcome
+                self._outcome = decide_on_subset(service, self._whole, self.use, asking, self.subset_to)
             if not self._outcome.allowed:
                 raise Blocked(explain_block(self._outcome.decision))
         return {"decision": self._outcome.index, "verdict": "allow", "permits": dict(self._outcome.permits)}
 
-    def _consumers(self) -> list[str]:
+    def _consumers(self) -> tuple[str, ...]:
         """Find the training tasks downstream that ask for this very use."""
         relatives = self.get_flat_relatives(upstream=False)
         guards = {task.task_id: guard_of(task) for task in relatives}
-        return sorted(task_id for task_id, guard in guards.items() if guard is not None and guard.use == self.use)
+        matching = (task_id for task_id, guard in guards.items() if guard is not None and guard.use == self.use)
+        return tuple(sorted(matching))
 
     def get_openlineage_facets_on_start(self) -> Any:
         """Name the datasets the gate is about."""
@@ -155,7 +152,7 @@ class ConsentGateOperator(BaseOperator):
         """Carry the decision and the coverage of every dataset."""
         from gate.airflow.lineage import decision_lineage
 
-        return decision_lineage(self._outcome) if self._outcome else self.get_openlineage_facets_on_start()
+        return decision_lineage(self._outcome, self._whole) if self._outcome else self.get_openlineage_facets_on_start()
 
     def get_openlineage_facets_on_failure(self, task_instance: Any) -> Any:
         """Carry the decision also when it blocked."""

@@ -24,7 +24,9 @@ def check(
     ] = None,
     feature: Annotated[str | None, typer.Option("--feature", help="The feature it is for.")] = None,
     model: Annotated[str | None, typer.Option("--model", help="The model; its owner is looked up.")] = None,
-    policy: Annotated[str | None, typer.Option("--policy", help="Policy name or file; default: the active one.")] = None,
+    policy: Annotated[
+        str | None, typer.Option("--policy", help="Policy name or file; default: the active one.")
+    ] = None,
     as_json: bool = JSON,
 ) -> None:
     """Say what the gate would decide. Exit 0 allowed, 3 blocked, 4 cannot decide."""

@@ -37,16 +37,12 @@ def tag(
     from gate.service.tagging import tag_dataset
 
     with open_service() as service:
-        tagged = tag_dataset(
-            service, named(uri, account, category_column), declare or [], by=local_actor(), via="cli"
-        )
+        tagged = tag_dataset(service, named(uri, account, category_column), declare or [], by=local_actor(), via="cli")
     _show(tagged, as_json)
 
 
 @app.command()
-def show(
-    uri: Uri, account: Account = None, category_column: CategoryColumn = None, as_json: bool = JSON
-) -> None:
+def show(uri: Uri, account: Account = None, category_column: CategoryColumn = None, as_json: bool = JSON) -> None:
     """Show the recorded categories of the dataset as its bytes are now."""
     from gate.scan.digest import measure
     from gate.service.core import open_service

@@ -29,13 +29,13 @@ def verify(
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot be read: {error}", where=str(checkpoint)) from None
     with open_service() as service, progress_bar("verifying") as progress:
-        report = verify_ledger(service, note, progress)
+        report = verify_ledger(service, note, lambda done, _total: progress(done))
     if as_json:
         say_json(report)
     else:
         for finding in report["findings"]:
             say(f"TAMPERED: {finding}")
-        say(f"{report['entries']} entries, {len(report['findings'])} contradictions, root {report['root']}")
+        say(f"{report['entries']} entries, {report['contradictions']} contradictions, root {report['root']}")
         if report["erased"]:
             say(f"{report['erased']} personal values were erased; the proofs stand without them")
         if checkpoint is None:

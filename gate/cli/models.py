@@ -29,9 +29,7 @@ def register(
     if ownership not in set(Ownership):
         raise InputError(f"{ownership!r} is not known", where="--ownership", hint="one of: " + ", ".join(Ownership))
     with open_service() as service:
-        recorded = record_model(
-            service, model, Ownership(ownership), feature, evidence, by=local_actor(), via="cli"
-        )
+        recorded = record_model(service, model, Ownership(ownership), feature, evidence, by=local_actor(), via="cli")
     if as_json:
         say_json(recorded.to_dict())
     else:

@@ -24,7 +24,7 @@ def verify(
     key: Annotated[list[str], typer.Option("--key", help="A pinned public key (see gate keys show); repeat for more.")],
     as_json: bool = JSON,
 ) -> None:
-    """Check signature, form and time of a permit. It cannot see withdrawals since: redeeming does. Exit 3 if refused."""
+    """Check signature, form and time of a permit. Withdrawals since are seen only when it is redeemed."""
     from gate.domain.instants import format_instant
     from gate.errors import InputError
     from gate.permits.keys import public_key_from_text
@@ -39,4 +39,5 @@ def verify(
     if as_json:
         say_json(json.loads(checked.to_payload()))
     else:
-        say(f"valid until {format_instant(checked.expires_at)} for {checked.dag_id}.{checked.task_id} of {checked.run_id}")
+        until = format_instant(checked.expires_at)
+        say(f"valid until {until} for {checked.dag_id}.{checked.task_id} of {checked.run_id}")

@@ -10,6 +10,7 @@ from typing import Any
 from gate.domain.consent import UNKNOWN_PROFILE, Profile, RecordedEvent
 from gate.domain.instants import format_instant, parse_instant
 from gate.domain.words import Ownership, Purpose, Reason, Requirement, Verdict
+from gate.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ REMEDIES: dict[Reason, str] = {
     Reason.CONSENT_EXPIRED: "an owner or admin of each account must renew the consent",
     Reason.CONSENT_NOT_YET_EFFECTIVE: "wait until the consent takes effect, then run again",
     Reason.NOT_ADMIN: "the consent must come from an owner or admin: gate admins show ACCOUNT",
-    Reason.WRONG_TOGGLE: "the other toggle was switched on: training needs share_for_training, inference enable_feature",
+    Reason.WRONG_TOGGLE: "another toggle was switched on: training needs share_for_training, inference enable_feature",
     Reason.WRONG_FEATURE: "the consent names other features: ask for this one",
     Reason.WRONG_PURPOSE: "the consent names other purposes: ask for this one by name",
     Reason.WRONG_CATEGORY: "the consent names other categories: ask for this one by name",
@@ -39,7 +39,7 @@ REMEDIES: dict[Reason, str] = {
     Reason.DATASET_CHANGED: "the data changed after the decision: run the gate again",
     Reason.PERMIT_MISSING: "run the gate upstream of this task; marking it successful issues no permit",
     Reason.PERMIT_EXPIRED: "run the gate again: its permit has expired",
-    Reason.PERMIT_MISMATCH: "run the gate again: its permit is for another run, task, use, dataset or state of the ledger",
+    Reason.PERMIT_MISMATCH: "run the gate again: its permit is for another run, task, use, data or ledger state",
     Reason.CANNOT_DECIDE: "something needed for the decision was not there: see the log, then retry",
 }
 """A sentence for every reason code."""

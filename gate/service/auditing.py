@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from gate.errors import InputError
-from gate.ledger.checkpoints import note_text, sign_note, verify_note
-from gate.ledger.store import Reader
+from gate.errors import InputError, TamperingFound
+from gate.ledger.checkpoints import Note, note_text, sign_note, verify_note
 from gate.ledger.verify import verify
 from gate.service.core import Service
 
@@ -15,7 +14,7 @@ NOTE_NAME = "consent-gate"  # name of our signature line in checkpoints
 
 
 def verify_ledger(
-    service: Service, checkpoint: str | None = None, progress: Callable[[int], None] | None = None
+    service: Service, checkpoint: str | None = None, progress: Callable[[int, int], None] | None = None
 ) -> dict[str, Any]:
     """Check the whole ledger, and against a checkpoint kept elsewhere when one is given.
 
@@ -33,10 +32,11 @@ def verify_ledger(
     with service.ledger.read() as reader:
         report = verify(reader, checkpoint=known, progress=progress)
     return {
-        "entries": report.entries,
+        "entries": report.size,
         "root": report.root.hex(),
         "erased": report.erased,
-        "findings": [str(finding) for finding in report.findings],
+        "findings": [f"{finding.where}: {finding.what}" for finding in report.findings],
+        "contradictions": report.contradictions,
     }
 
 
@@ -79,13 +79,11 @@ def _sign(service: Service, origin: str, size: int, root: bytes) -> str:
     return sign_note(note_text(origin, size, root), NOTE_NAME, key.sign, key.public)
 
 
-def _checked_note(service: Service, note: str) -> Any:
-    last: Exception | None = None
+def _checked_note(service: Service, note: str) -> Note:
+    refused = TamperingFound("no pinned key signed this checkpoint", where="checkpoint")
     for key in service.pinned_keys:
         try:
-            return verify_note(note, NOTE_NAME, key.raw, key.verify)
-        except InputError:
-            raise
-        except Exception as error:
-            last = error
-    raise last or InputError("there are no pinned keys")
+            return verify_note(note, NOTE_NAME, key.raw, key.verifies)
+        except TamperingFound as error:
+            refused = error
+    raise refused

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -131,6 +132,48 @@ def account_view(
         "appointments": [_appointment(a) for a in appointments if as_of is None or a.effective_at <= as_of],
         "events": [_recorded(event) for event in events],
     }
+
+
+def newest_events(service: Service, *, limit: int, action: str | None = None) -> list[dict[str, Any]]:
+    """Return the newest consent events of all accounts, newest first."""
+    with service.ledger.read() as reader:
+        chosen: deque[str | None] = deque(maxlen=limit)
+        newest: deque[int] = deque(maxlen=limit)
+        for entry in reader.entries("consent"):
+            if action is None or entry.body["action"] == action:
+                chosen.append(entry.account_ref)
+                newest.append(entry.idx)
+        names = reader.open_refs(ref for ref in chosen if ref)
+        events = [event for name in set(names.values()) for event in state.consent_events(reader, name)]
+    wanted = set(newest)
+    return sorted((_recorded(e) for e in events if e.index in wanted), key=lambda event: -int(event["index"]))
+
+
+def export_events(service: Service, account_id: str | None = None) -> Iterator[dict[str, Any]]:
+    """Yield consent events as `gate consent import` reads them, in ledger order; erased accounts are left out."""
+    with service.ledger.read() as reader:
+        refs = {entry.account_ref for entry in reader.entries("consent") if entry.account_ref}
+        names = [account_id] if account_id is not None else sorted(reader.open_refs(refs).values())
+        events = [event for name in names for event in state.consent_events(reader, name)]
+    for recorded in sorted(events, key=lambda event: event.index):
+        yield recorded.event.to_dict()
+
+
+def registered_models(service: Service, model_id: str | None = None) -> list[dict[str, Any]]:
+    """Return the current registration of every model, or of one."""
+    with service.ledger.read() as reader:
+        ids = {entry.body["model"] for entry in reader.entries("model")} if model_id is None else {model_id}
+        found = [record for name in sorted(ids) if (record := state.model_record(reader, name)) is not None]
+    return [
+        {
+            "model_id": record.model_id,
+            "ownership": record.ownership.value,
+            "features": list(record.features),
+            "evidence": record.evidence,
+            "index": record.index,
+        }
+        for record in found
+    ]
 
 
 def _appointment(appointment: Appointment) -> dict[str, Any]:

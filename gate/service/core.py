@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 
 from gate import __version__
+from gate.domain.canonical import canonical
 from gate.errors import KeyLost, LedgerUnavailable
 from gate.ledger.store import Entry, Ledger, Reader, Transaction, create_ledger, open_ledger
 from gate.permits.keys import (
@@ -24,6 +25,7 @@ from gate.policy.table import Policy, load_policy, parse_policy
 from gate.service.clock import utc_now
 from gate.service.settings import Settings, read_settings
 
+SETUP = "service:setup"
 DEFAULT_POLICY = "zoom-2023-08"  # activated at genesis, by name and digest, until somebody activates another
 
 
@@ -83,11 +85,11 @@ class Service:
         Raises:
             LedgerUnavailable: none is active, or its text was removed.
         """
-        active = last(reader, "policy_activation")
-        text = active and reader.attachment(active.body["text"])
-        if not active or text is None:
+        active = reader.latest("policy_activation")
+        table = reader.attachment(active.body["digest"]) if active else None
+        if active is None or table is None:
             raise LedgerUnavailable("no policy is active", hint="gate policy activate NAME", reason="cannot_decide")
-        return parse_policy(text, active.body["name"])
+        return parse_policy(table, active.body["name"])
 
 
 def open_service(settings: Settings | None = None, *, clock: Callable[[], datetime] = utc_now) -> Service:
@@ -134,30 +136,25 @@ def _write_genesis(service: Service) -> None:
     key = load_key(settings.key_path) if settings.key_path.exists() else create_key(settings.key_path)
     settings.pinned_keys_path.write_text(public_key_to_text(key.public_key) + "\n", "ascii")
     with service.ledger.write() as tx:
-        common = {"recorded_at": now, "by": "service:setup", "via": "setup"}
-        tx.append("genesis", tx.origin, {"origin": tx.origin, "product": f"consent-gate {__version__}"}, **common)
+        append = partial(tx.append, recorded_at=now, by=SETUP, via="setup")
+        append("genesis", tx.origin, {"origin": tx.origin, "product": f"consent-gate {__version__}"})
         public = public_key_to_text(key.public_key)
-        tx.append("key", key.key_id, {"key_id": key.key_id, "public_key": public, "state": "signing"}, **common)
-        append_policy_activation(tx, load_policy(DEFAULT_POLICY), recorded_at=now, by="service:setup", via="setup")
+        append("key", key.key_id, {"key_id": key.key_id, "public_key": public, "state": "signing"})
+        append_policy_activation(tx, load_policy(DEFAULT_POLICY), recorded_at=now, by=SETUP, via="setup")
 
 
 def append_policy_activation(tx: Transaction, policy: Policy, *, recorded_at: datetime, by: str, via: str) -> Entry:
-    """Record that decisions follow `policy` from here on; its text is kept beside the entry."""
-    current = last(tx, "policy_activation")
+    """Record that decisions follow `policy` from here on; the table itself is kept beside the entry."""
+    current = tx.latest("policy_activation")
     if current and current.body["digest"] == policy.digest:
         return current
-    text = tx.attach(policy.text, "application/yaml")
-    body = {"name": policy.name, "version": policy.version, "digest": policy.digest, "text": text}
+    kept = tx.attach(canonical(policy.table), "application/json")  # its digest is the policy's
+    body = {"name": policy.name, "version": policy.version, "digest": kept}
     subject = f"{policy.digest}@{tx.size}"  # the same policy may be activated again after another
     return tx.append("policy_activation", subject, body, recorded_at=recorded_at, by=by, via=via)[0]
 
 
-def last(reader: Reader, kind: str, subject_prefix: str = "") -> Entry | None:
-    """Return the newest entry of a kind."""
-    return reader.latest(kind, subject_prefix)
-
-
 def named_key(reader: Reader) -> str | None:
     """Return the id of the signing key the ledger names, if any."""
-    entry = last(reader, "key")
-    return entry and entry.body["key_id"]
+    entry = reader.latest("key")
+    return None if entry is None else str(entry.body["key_id"])

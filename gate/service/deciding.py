@@ -18,6 +18,7 @@ from gate.domain.words import TRAINING_PURPOSES, Verdict
 from gate.errors import InputError
 from gate.ledger.store import Entry, Reader, Transaction
 from gate.lineage.events import decision_event
+from gate.permits.keys import SigningKey
 from gate.permits.permit import Permit, issue
 from gate.policy.evaluate import evaluate
 from gate.scan.coverage import account_ids, account_rows
@@ -40,23 +41,46 @@ class LineageRun:
 
 
 @dataclass(frozen=True, slots=True)
+class Asking:
+    """Who asks for a decision, and what for.
+
+    Attributes:
+        run: the gate task's own try; asking again under the same try gets the recorded answer.
+        consumers: ids of the training tasks of the same run that will consume the data; each gets a permit.
+        by: who asks; see `recorded_actor`.
+        via: how the question came in, such as `airflow`.
+        lineage: where the decision's event belongs; derived from `run` when omitted.
+    """
+
+    run: TaskRun
+    consumers: tuple[str, ...]
+    by: str
+    via: str
+    lineage: LineageRun | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """A recorded decision.
 
     Attributes:
         record: the ledger entry's body: everything that is known of the decision, JSON-ready.
         index: its ledger index.
+        digest: digest of its ledger entry.
         permits: signed envelopes by consuming task id; empty when blocked.
+        permit_ids: the permits' ids.
     """
 
     record: Mapping[str, Any]
     index: int
+    digest: str
     permits: Mapping[str, Mapping[str, Any]]
+    permit_ids: tuple[str, ...] = ()
 
     @property
     def allowed(self) -> bool:
         """Whether the verdict is allow."""
-        return self.record["decision"]["verdict"] == Verdict.ALLOW.value
+        return bool(self.record["decision"]["verdict"] == Verdict.ALLOW.value)
 
     @property
     def decision(self) -> Decision:
@@ -69,33 +93,24 @@ class Outcome:
         return tuple(DatasetVersion.from_dict(item["version"]) for item in self.record["datasets"])
 
     @property
+    def checkpoint(self) -> tuple[int, str]:
+        """Ledger size and root the decision rests on."""
+        return self.record["checkpoint"]["size"], self.record["checkpoint"]["root"]
+
+    @property
     def reasons(self) -> list[str]:
         """Reason codes of what blocks, sorted."""
         return list(self.record["decision"]["reasons"])
 
 
-def decide(
-    service: Service,
-    datasets: Sequence[Dataset],
-    wanted: WantedUse,
-    *,
-    run: TaskRun,
-    consumers: Sequence[str],
-    by: str,
-    via: str,
-    lineage: LineageRun | None = None,
-) -> Outcome:
+def decide(service: Service, datasets: Sequence[Dataset], wanted: WantedUse, asking: Asking) -> Outcome:
     """Decide whether a run may use the datasets, and record the answer before anybody acts on it.
 
     The same try of the same task asking again gets the recorded answer: a process that died in the middle leaves
     no second entry behind.
 
-    Args:
-        run: the gate task's own try.
-        consumers: ids of the training tasks of the same run that will consume the data; each gets a permit.
-        lineage: where the decision's event belongs; a run id is derived from `run` when omitted.
-
     Raises:
+        InputError: no datasets.
         DatasetError: a dataset cannot be read.
         LedgerUnavailable: the ledger cannot be read or written.
     """
@@ -103,14 +118,14 @@ def decide(
         raise InputError("no datasets to decide about", where="datasets", hint="name at least one")
     now = service.clock()
     with service.ledger.read() as reader:
-        existing = reader.find("decision", run.key)
-    if existing is None:
+        entry = reader.find("decision", asking.run.key)
+    if entry is None:
         with scratch() as folder:
             gathered = gather(service, datasets, wanted, now=now, folder=Path(folder))
             decision = evaluate(gathered.policy, gathered.facts, gathered.use, now)
-            existing = _record(service, gathered, decision, run, consumers, lineage, by=by, via=via)
+            entry = _record(service, gathered, decision, asking)
     deliver_outbox(service)
-    return read_outcome(service, existing)
+    return read_outcome(service, entry)
 
 
 def check(
@@ -133,67 +148,74 @@ def check(
         return evaluate(gathered.policy, gathered.facts, gathered.use, now), gathered
 
 
-def _record(
-    service: Service,
-    gathered: Gathered,
-    decision: Decision,
-    run: TaskRun,
-    consumers: Sequence[str],
-    lineage: LineageRun | None,
-    *,
-    by: str,
-    via: str,
-) -> Entry:
-    now = decision.decided_at
-    key = service.key
+def _record(service: Service, gathered: Gathered, decision: Decision, asking: Asking) -> Entry:
+    """Append decision, permits and event in one transaction."""
+    now, key = decision.decided_at, service.key
     lacking = _lacking_accounts(gathered, decision)
     names = _permitted_names(gathered) if decision.verdict is Verdict.ALLOW else []
     with service.ledger.write() as tx:
-        actor = recorded_actor(tx, by)
+        actor = recorded_actor(tx, asking.by)
         refs = tx.commit_refs("account", {*names, *(name for top in lacking for name, _ in top["accounts"])})
         detail = [{**top, "accounts": [[refs[name], rows] for name, rows in top["accounts"]]} for top in lacking]
         body = {
-            "decision": decision.to_dict(),
-            "datasets": [
-                {
-                    "version": tag.version.to_dict(),
-                    "categories": sorted(tag.categories),
-                    "sources": [list(pair) for pair in tag.sources],
-                    "tags": list(tag.entries),
-                    "notes": list(tag.notes),
-                }
-                for tag in gathered.tagged
-            ],
-            "checkpoint": {"size": gathered.size, "root": gathered.root.hex()},
-            "rows_blocked": decision.rows_blocked,
-            "accounts_blocked": decision.accounts_blocked,
-            "run": run.to_dict(),
-            "consumers": list(consumers),
-            "facts_from": "worker_asserted",
+            **_statement(gathered, decision),
+            "run": asking.run.to_dict(),
+            "consumers": list(asking.consumers),
             "accounts": tx.attach(_account_set(refs[name] for name in names), "application/octet-stream"),
             "detail": tx.attach(canonical(detail), "application/json"),
         }
-        entry, new = tx.append("decision", run.key, body, recorded_at=now, by=actor, via=via)
+        entry, new = tx.append("decision", asking.run.key, body, recorded_at=now, by=actor, via=asking.via)
         if new:
-            permit_ids = _append_permits(tx, entry, gathered, decision, key, actor, via)
-            where = lineage or _own_lineage(run)
-            event = decision_event(
-                decision,
-                [tag.version for tag in gathered.tagged],
-                namespace=where.namespace,
-                job=where.job,
-                run_id=where.run_id,
-                decision_index=entry.idx,
-                decision_digest=sha256_hex(entry.payload),
-                checkpoint=(gathered.size, gathered.root.hex()),
-                permit_ids=permit_ids,
-            )
+            permit_ids = _append_permits(tx, entry, gathered, decision, key)
+            where = asking.lineage or _own_lineage(asking.run)
+            event = _event(gathered, decision, entry, permit_ids, where, tx.origin)
             tx.outbox_put(f"decision/{entry.idx}", json.dumps(event, sort_keys=True))
     return entry
 
 
+def _statement(gathered: Gathered, decision: Decision) -> dict[str, Any]:
+    """Return what the ledger keeps of a decision, personal data left out."""
+    return {
+        "decision": decision.to_dict(),
+        "datasets": [
+            {
+                "version": tag.version.to_dict(),
+                "categories": sorted(tag.categories),
+                "sources": [list(pair) for pair in tag.sources],
+                "tags": list(tag.entries),
+                "notes": list(tag.notes),
+            }
+            for tag in gathered.tagged
+        ],
+        "checkpoint": {"size": gathered.size, "root": gathered.root.hex()},
+        "rows_blocked": decision.rows_blocked,
+        "accounts_blocked": decision.accounts_blocked,
+        "facts_from": "worker_asserted",
+    }
+
+
+def _event(
+    gathered: Gathered, decision: Decision, entry: Entry, permit_ids: list[str], where: LineageRun, origin: str
+) -> dict[str, Any]:
+    from gate.lineage.facets import Tagging
+
+    return decision_event(
+        decision,
+        [tag.version for tag in gathered.tagged],
+        namespace=where.namespace,
+        job=where.job,
+        run_id=where.run_id,
+        decision_index=entry.idx,
+        decision_digest=sha256_hex(entry.payload),
+        checkpoint=(gathered.size, gathered.root.hex()),
+        permit_ids=permit_ids,
+        ledger_origin=origin,
+        taggings={tag.version.key: Tagging(tag.sources, tag.entries) for tag in gathered.tagged},
+    )
+
+
 def _append_permits(
-    tx: Transaction, entry: Entry, gathered: Gathered, decision: Decision, key: Any, actor: str, via: str
+    tx: Transaction, entry: Entry, gathered: Gathered, decision: Decision, key: SigningKey
 ) -> list[str]:
     """Issue one permit per consuming task of an allow-decision for training; other uses need none."""
     if decision.verdict is not Verdict.ALLOW or decision.use.purpose not in TRAINING_PURPOSES:
@@ -220,7 +242,7 @@ def _append_permits(
         )
         body = {"permit_id": permit.permit_id, "decision": entry.idx, "envelope": issue(permit, key)}
         subject = permit_subject(run.dag_id, run.run_id, task_id, entry.idx)
-        tx.append("permit", subject, body, recorded_at=now, by=actor, via=via)
+        tx.append("permit", subject, body, recorded_at=now, by=entry.by, via=entry.via)
         ids.append(permit.permit_id)
     return ids
 
@@ -264,12 +286,18 @@ def read_outcome(service: Service, entry: Entry) -> Outcome:
     """Return a recorded decision with its permits."""
     run = TaskRun.from_dict(entry.body["run"])
     with service.ledger.read() as reader:
-        permits = {
-            task_id: found.body["envelope"]
+        found = {
+            task_id: permit.body
             for task_id in entry.body["consumers"]
-            if (found := reader.find("permit", permit_subject(run.dag_id, run.run_id, task_id, entry.idx)))
+            if (permit := reader.find("permit", permit_subject(run.dag_id, run.run_id, task_id, entry.idx)))
         }
-    return Outcome(entry.body, entry.idx, permits)
+    return Outcome(
+        record=entry.body,
+        index=entry.idx,
+        digest=sha256_hex(entry.payload),
+        permits={task_id: body["envelope"] for task_id, body in found.items()},
+        permit_ids=tuple(body["permit_id"] for body in found.values()),
+    )
 
 
 def decision_of_run(service: Service, dag_id: str, run_id: str) -> Outcome | None:
@@ -277,7 +305,7 @@ def decision_of_run(service: Service, dag_id: str, run_id: str) -> Outcome | Non
     prefix = canonical([dag_id, run_id]).decode()[:-1] + ","
     with service.ledger.read() as reader:
         entry = reader.latest("decision", prefix)
-    return entry and read_outcome(service, entry)
+    return None if entry is None else read_outcome(service, entry)
 
 
 def lacking_accounts(reader: Reader, entry: Entry) -> list[tuple[int, list[tuple[str | None, int]]]]:

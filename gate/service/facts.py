@@ -74,7 +74,8 @@ def gather(
         policy = policy or service.policy(reader)
         use, model_problems = _looked_up(reader, wanted, ownership)
         tagged = tuple(read_tags(reader, version) for version in versions)
-        snapshot = build_snapshot(reader, now, folder / "snapshot.parquet")
+        terms_changes = [terms.since for terms in policy.terms_versions]
+        snapshot = build_snapshot(reader, now, folder / "snapshot.parquet", terms_changes)
     if claimed:
         tagged = tuple(_assume(tag, said) for tag, said in zip(tagged, claimed, strict=True))
     counted = [count_coverage(dataset, str(snapshot.path)) for dataset in datasets]

@@ -105,7 +105,7 @@ def _verified(service: Service, run: TaskRun, reads: Sequence[Dataset], wanted: 
         entry = reader.latest("permit", permit_subject(run.dag_id, run.run_id, run.task_id))
         origin = reader.origin
     permit = verify_permit(
-        entry and entry.body["envelope"],
+        None if entry is None else entry.body["envelope"],
         service.pinned_keys,
         now=now,
         dag_id=run.dag_id,

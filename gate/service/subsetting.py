@@ -2,47 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from gate.domain.dataset import Dataset
 from gate.domain.decision import WantedUse
-from gate.domain.run import TaskRun
 from gate.domain.words import Reason
 from gate.errors import Blocked
 from gate.policy.evaluate import evaluate
 from gate.scan.subset import write_subset
 from gate.service.core import Service
-from gate.service.deciding import LineageRun, Outcome, decide
+from gate.service.deciding import Asking, Outcome, decide
 from gate.service.facts import gather, scratch
 from gate.service.tagging import tag_dataset
 
 
 def decide_on_subset(
-    service: Service,
-    blocked: Outcome,
-    wanted: WantedUse,
-    *,
-    run: TaskRun,
-    consumers: Sequence[str],
-    by: str,
-    via: str,
-    lineage: LineageRun | None,
-    folder: str | None = None,
+    service: Service, blocked: Outcome, wanted: WantedUse, asking: Asking, folder: str | None = None
 ) -> Outcome:
     """Write the consented rows of every dataset as new versions and decide about those.
 
     Args:
+        service: the open service.
         blocked: the decision about the whole; missing consent was all that blocked.
+        wanted: the use.
+        asking: as for the decision about the whole.
         folder: where subsets go; default `consented` beside each dataset.
 
     Returns:
         The decision about the subsets; its own record, beside the one that blocked.
 
     Raises:
-        Blocked: something else than missing consent blocks by now, or nothing is consented.
-        DatasetError: the source changed since it was tagged, or cannot be read.
+        Blocked: something else than missing consent blocks by now.
+        DatasetError: the source changed since it was tagged, cannot be read, or nothing of it is consented.
     """
     sources = [version.dataset for version in blocked.versions]
     subsets = []
@@ -61,15 +53,15 @@ def decide_on_subset(
                 service,
                 subset,
                 (),
-                by=by,
-                via=via,
-                run=run,
+                by=asking.by,
+                via=asking.via,
+                run=asking.run,
                 inherit=tag.categories,
                 subset_of=tag.version.dataset.uri,
             )
             subsets.append(subset)
-    second = replace(run, task_id=f"{run.task_id}#subset")
-    return decide(service, subsets, wanted, run=second, consumers=consumers, by=by, via=via, lineage=lineage)
+    second = replace(asking.run, task_id=f"{asking.run.task_id}#subset")
+    return decide(service, subsets, wanted, replace(asking, run=second))
 
 
 def _target(dataset: Dataset, folder: str | None, decision_index: int) -> str:

@@ -147,7 +147,8 @@ def read_tags(reader: Reader, version: DatasetVersion) -> Tagged:
     if mine and not _locator_confirmed(dataset, everything):
         problems.add(Reason.TAG_CONFLICT)
         notes.append(
-            f"the account locator {str(dataset.account)!r} is not the one on record: a person confirms it with gate dataset tag"
+            f"the account locator {str(dataset.account)!r} is not the one on record: "
+            "a person confirms it with gate dataset tag"
         )
     recorded = [entry.body["version"] for entry in mine]
     subset_of = recorded[-1].get("subset_of") if recorded else None
