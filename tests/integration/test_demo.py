@@ -1,0 +1,191 @@
+"""`gate demo`, for real: an Airflow is started, seven runs end as they should, and what they leave behind holds."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import joblib
+import pytest
+from gate.demo.lake import ACCOUNTS
+
+from support.openlineage_spec import errors_of
+
+pytestmark = [pytest.mark.airflow, pytest.mark.timeout(900)]
+
+GATE = Path(sys.executable).with_name("gate")
+FIELDS = {
+    "dag_id",
+    "run_id",
+    "state",
+    "gate_state",
+    "train_state",
+    "verdict",
+    "reasons",
+    "rows_blocked",
+    "accounts_blocked",
+    "model_path",
+}
+BLOCKED = ("train_meeting_summary", "train_for_vendor", "train_outcomes")
+TRAINED = ("train_meeting_summary_subset", "train_call_quality")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    return tmp_path_factory.mktemp("demo") / "home"
+
+
+@pytest.fixture(scope="module")
+def demo(home):
+    done = subprocess.run(
+        [GATE, "demo", "--once", "--json", "--home", home], capture_output=True, text=True, check=False, timeout=600
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def runs(demo):
+    return {run["dag_id"]: run for run in demo["runs"]}
+
+
+@pytest.fixture(scope="module")
+def events(demo):
+    lines = Path(demo["events_path"]).read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def model_of(run):
+    return json.loads(Path(run["model_path"]).with_name("model.json").read_text())
+
+
+def types_of(events, job):
+    return [event["eventType"] for event in events if event["job"]["name"] == job]
+
+
+def test_the_answer_is_one_object_with_the_promised_fields(demo):
+    assert set(demo) == {"runs", "events_path"}
+    assert len(demo["runs"]) == 7
+    assert all(set(run) == FIELDS for run in demo["runs"])
+
+
+@pytest.mark.parametrize("dag_id", BLOCKED)
+def test_a_block_is_a_failure_and_nothing_trains(runs, dag_id):
+    run = runs[dag_id]
+    assert (run["state"], run["gate_state"], run["train_state"]) == ("failed", "failed", "upstream_failed")
+    assert run["verdict"] == "block"
+    assert run["model_path"] is None
+    assert run["rows_blocked"] > 0
+    assert run["accounts_blocked"] > 0
+
+
+def test_every_consent_history_shows_its_own_reason(runs):
+    assert set(runs["train_meeting_summary"]["reasons"]) >= {
+        "no_consent",
+        "consent_refused",
+        "consent_withdrawn",
+        "consent_expired",
+        "not_admin",
+        "wrong_toggle",
+        "wrong_feature",
+    }
+
+
+def test_no_consent_reaches_a_third_party_model(runs):
+    assert "third_party_model" in runs["train_for_vendor"]["reasons"]
+
+
+def test_content_consent_does_not_cover_regulated_records(runs):
+    assert {"no_consent", "wrong_category"} <= set(runs["train_outcomes"]["reasons"])
+
+
+@pytest.mark.parametrize("dag_id", TRAINED)
+def test_allowed_runs_train(runs, dag_id):
+    run = runs[dag_id]
+    assert (run["state"], run["gate_state"], run["train_state"]) == ("success", "success", "success")
+    assert (run["verdict"], run["reasons"]) == ("allow", [])
+    assert joblib.load(run["model_path"]) is not None
+
+
+def test_the_subset_model_has_seen_only_those_who_agreed(runs):
+    assert model_of(runs["train_meeting_summary_subset"])["accounts"] == ["aurora"]
+
+
+def test_telemetry_needs_no_consent(runs):
+    assert model_of(runs["train_call_quality"])["accounts"] == list(ACCOUNTS)
+
+
+def test_inference_is_allowed_where_the_feature_is_on(runs):
+    run = runs["summarise_meetings"]
+    assert (run["state"], run["verdict"], run["model_path"]) == ("success", "allow", None)
+
+
+def test_a_withdrawal_between_gate_and_training_wins(runs):
+    run = runs["train_after_withdrawal"]
+    assert (run["state"], run["gate_state"], run["train_state"]) == ("failed", "success", "failed")
+    assert "consent_withdrawn" in run["reasons"]
+    assert run["model_path"] is None
+
+
+def test_events_are_valid_openlineage(events):
+    faults = {event["job"]["name"]: errors for event in events if (errors := errors_of(event))}
+    assert faults == {}
+
+
+@pytest.mark.parametrize("dag_id", BLOCKED)
+def test_a_blocked_training_task_has_no_start(events, dag_id):
+    assert types_of(events, f"{dag_id}.train") == []
+    assert "FAIL" in types_of(events, f"{dag_id}.consent_gate")
+
+
+@pytest.mark.parametrize("dag_id", TRAINED)
+def test_a_training_task_has_start_and_end(events, dag_id):
+    assert types_of(events, f"{dag_id}.train") == ["START", "COMPLETE"]
+
+
+def test_the_decision_is_in_the_gates_events(events):
+    for dag_id, verdict in [("train_meeting_summary", "block"), ("train_call_quality", "allow")]:
+        gates = [event for event in events if event["job"]["name"] == f"{dag_id}.consent_gate"]
+        facets = [
+            event["run"]["facets"]["gate_decision"] for event in gates if "gate_decision" in event["run"]["facets"]
+        ]
+        assert {facet["verdict"] for facet in facets} == {verdict}
+
+
+def test_events_never_name_an_account(events):
+    for event in events:
+        for dataset in [*event.get("inputs", []), *event.get("outputs", [])]:
+            assert not [account for account in ACCOUNTS if f'"{account}"' in json.dumps(dataset)]
+        assert not [account for account in ACCOUNTS if f"@{account}.example" in json.dumps(event)]
+
+
+def test_the_ledger_verifies(home, demo):
+    env = {**os.environ, "GATE_HOME": str(home / "gate")}
+    done = subprocess.run([GATE, "ledger", "verify", "--json"], env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(done.stdout)["findings"] == []
+
+
+@pytest.mark.slow
+def test_a_second_demo_reuses_the_folder_stays_up_and_ends_with_ctrl_c(home, demo):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [GATE, "demo", "--json", "--home", home, "--port", str(port)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as second:
+        try:
+            answer = json.loads(second.stdout.readline())
+            with socket.create_connection(("127.0.0.1", port), timeout=5):
+                pass
+        finally:
+            second.send_signal(signal.SIGINT)
+            _, told = second.communicate(timeout=120)
+    assert second.returncode == 0, told
+    assert {run["run_id"] for run in answer["runs"]}.isdisjoint(run["run_id"] for run in demo["runs"])
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", port)) != 0
