@@ -8,9 +8,6 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
 from gate.errors import PermitRefused
 from gate.permits.keys import PublicKey, SigningKey
 
@@ -96,10 +93,8 @@ def _check_signature(signature: object, signed: bytes, unused: dict[str, PublicK
     key = unused.pop(key_id, None) if isinstance(key_id, str) else None
     if key is None:
         raise refusal("it is signed by a key that is not pinned, or twice by one", "envelope.signatures")
-    try:
-        Ed25519PublicKey.from_public_bytes(key.raw).verify(_decoded(signature["sig"], "envelope.sig"), signed)  # type: ignore[index]
-    except InvalidSignature:
-        raise refusal("its signature does not hold", "envelope.sig") from None
+    if not key.verifies(_decoded(signature["sig"], "envelope.sig"), signed):  # type: ignore[index]
+        raise refusal("its signature does not hold", "envelope.sig")
 
 
 def _check_fields(value: object, fields: set[str], where: str) -> None:
