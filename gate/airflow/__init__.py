@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gate.airflow.operators import ConsentGateOperator, TagDatasetOperator
     from gate.airflow.sensor import ConsentSensor
-    from gate.airflow.training import mark_training, training
+    from gate.airflow.guard import mark_training, training
     from gate.domain.dataset import dataset
     from gate.domain.decision import wanted_use as use
 
@@ -29,8 +29,8 @@ _HOMES = {
     "ConsentSensor": ("gate.airflow.sensor", "ConsentSensor"),
     "TagDatasetOperator": ("gate.airflow.operators", "TagDatasetOperator"),
     "dataset": ("gate.domain.dataset", "dataset"),
-    "mark_training": ("gate.airflow.training", "mark_training"),
-    "training": ("gate.airflow.training", "training"),
+    "mark_training": ("gate.airflow.guard", "mark_training"),
+    "training": ("gate.airflow.guard", "training"),
     "use": ("gate.domain.decision", "wanted_use"),
 }
 

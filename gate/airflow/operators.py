@@ -10,7 +10,7 @@ from airflow.sdk import BaseOperator
 from gate.airflow.context import WORKER, airflow_errors, lineage_run, rendered, task_run
 from gate.airflow.hook import DEFAULT_CONNECTION, open_gate
 from gate.airflow.links import DecisionLink
-from gate.airflow.training import guard_of
+from gate.airflow.guard import guard_of
 from gate.domain.dataset import Dataset
 from gate.domain.decision import WantedUse
 from gate.errors import InputError

@@ -14,7 +14,7 @@ def dag_policy(dag: Any) -> None:
     Raises:
         AirflowClusterPolicyViolation: shown as an import error, with the lines to add.
     """
-    from gate.airflow.training import guard_of
+    from gate.airflow.guard import guard_of
 
     guards = {task.task_id: guard for task in dag.tasks if (guard := guard_of(task)) is not None}
     for task_id, guard in guards.items():

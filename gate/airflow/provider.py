@@ -25,5 +25,5 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "extra-links": ["gate.airflow.links.DecisionLink"],
-        "task-decorators": [{"name": "training", "class-name": "gate.airflow.training.training"}],
+        "task-decorators": [{"name": "training", "class-name": "gate.airflow.guard.training"}],
     }

@@ -14,7 +14,7 @@ before = set(sys.modules)
 spec = importlib.util.spec_from_file_location("parsed", sys.argv[1])
 module = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(module)
-from gate.airflow.training import guard_of
+from gate.airflow.guard import guard_of
 from airflow.sdk.definitions._internal.contextmanager import DagContext
 dags = list(DagContext.autoregistered_dags)
 heavy = {"pandas", "numpy", "pyarrow", "duckdb", "ibis", "av", "sklearn", "great_expectations", "sqlalchemy"}
