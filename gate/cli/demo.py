@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 from contextlib import suppress
-from importlib.util import find_spec
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Run the example DAGs in a real Airflow and show what was blocked.")
 
-_NEEDED = ("airflow", "airflow.providers.openlineage", "av", "pandas", "sklearn")
+_NEEDED = ("apache-airflow", "apache-airflow-providers-openlineage", "av", "pandas", "scikit-learn")
 
 
 @app.command()
@@ -113,12 +113,14 @@ def _listed(users: dict[str, str]) -> str:
 
 
 def _check_installed() -> None:
-    missing = [name for name in _NEEDED if find_spec(name.split(".")[0]) is None or find_spec(name) is None]
-    if missing:
-        raise InputError(
-            f"the demo needs packages that are not installed: {', '.join(missing)}",
-            hint="make install, or pip install 'airflow-provider-consent-gate[airflow,demo,media]'",
-        )
+    for name in _NEEDED:
+        try:
+            version(name)
+        except PackageNotFoundError:
+            raise InputError(
+                f"the demo needs {name}, which is not installed",
+                hint="make install, or pip install 'airflow-provider-consent-gate[airflow,demo,media]'",
+            ) from None
 
 
 def _tell(text: str, began: float) -> None:

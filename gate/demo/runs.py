@@ -10,8 +10,8 @@ from typing import Any
 from gate.demo.airflow import Airflow
 from gate.demo.home import Home
 from gate.demo.places import MODEL, output_folder
-from gate.domain.decision import Decision
-from gate.domain.words import Reason, Verdict
+from gate.domain.decision import Citation, Decision
+from gate.domain.words import Reason, Requirement, Verdict
 from gate.service.core import Service
 from gate.service.deciding import decision_of_run
 from gate.service.redeeming import refusal_of_run
@@ -192,7 +192,10 @@ def _why(decision: Decision | None, refusal: str | None) -> str:
         return f"training refused: {refusal}"
     if decision.verdict is Verdict.BLOCK:
         return f"{', '.join(decision.reasons)} ({decision.accounts_blocked} accounts, {decision.rows_blocked} rows)"
-    finding = next(iter(decision.findings))
-    requirement = "no consent needed" if finding.requirement == "allow" else "every account consented"
-    citation = next(iter(finding.citations), None)
-    return requirement + (f": {citation.authority} {citation.section or ''}, {citation.source}" if citation else "")
+    finding = decision.findings[0]
+    requirement = "no consent needed" if finding.requirement is Requirement.ALLOW else "every account consented"
+    return "; ".join([requirement, *(_cite(citation) for citation in finding.citations[:1])])
+
+
+def _cite(citation: Citation) -> str:
+    return " ".join(filter(None, (citation.authority, citation.section, f"({citation.source})")))
