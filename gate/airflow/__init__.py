@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gate.airflow.guard import mark_training, training
     from gate.airflow.operators import ConsentGateOperator, TagDatasetOperator
     from gate.airflow.sensor import ConsentSensor
-    from gate.airflow.guard import mark_training, training
     from gate.domain.dataset import dataset
     from gate.domain.decision import wanted_use as use
 

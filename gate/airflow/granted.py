@@ -53,7 +53,9 @@ class GrantedPermit:
 
         with airflow_errors():
             version = self.redeemed.version_for(self.reads.get(dataset, dataset))
-            with PermittedData(version, read_settings().private_path) as data:
+            private = read_settings().private_path
+            private.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with PermittedData(version, private) as data:
                 yield data
 
     def check(self) -> None:

@@ -16,10 +16,9 @@ if TYPE_CHECKING:
 
 def declared_inputs(datasets: Iterable[Dataset]) -> Any:
     """Name datasets before anything is known of them; templated ones are left to the later events."""
-    from openlineage.client.event_v2 import InputDataset
+    from gate.lineage.facets import read_inputs
 
-    known = [dataset for dataset in datasets if "{{" not in dataset.uri]
-    return _lineage(inputs=[InputDataset(namespace=d.namespace, name=d.name) for d in known])
+    return _lineage(inputs=read_inputs([dataset for dataset in datasets if "{{" not in dataset.uri]))
 
 
 def tag_lineage(tagged: Tagged) -> Any:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow.sdk import BaseOperator
 
 from gate.airflow.context import WORKER, airflow_errors, lineage_run, rendered, task_run
+from gate.airflow.guard import guard_of
 from gate.airflow.hook import DEFAULT_CONNECTION, open_gate
 from gate.airflow.links import DecisionLink
-from gate.airflow.guard import guard_of
 from gate.domain.dataset import Dataset
 from gate.domain.decision import WantedUse
 from gate.errors import InputError
@@ -83,7 +83,7 @@ class ConsentGateOperator(BaseOperator):
         use: what for; see `gate.airflow.use`. Who owns the model is looked up in the model registry.
         on_block: `fail` (default), or `subset`: where missing consent is all that blocks, write the consented rows
             as a new dataset version and permit only that.
-        subset_to: folder for subsets; default: `consented` beside the dataset.
+        subset_to: URI of a local folder for subsets; default: `subsets` in the gate's home.
         gate_conn_id: Airflow connection of the gate.
 
     A pass issues one permit per training task downstream that declares the same use. A block fails the task without

@@ -27,14 +27,15 @@ def verify(
     """Check signature, form and time of a permit. Withdrawals since are seen only when it is redeemed."""
     from gate.domain.instants import format_instant
     from gate.errors import InputError
+    from gate.permits.envelope import read_envelope
     from gate.permits.keys import public_key_from_text
     from gate.permits.permit import verify_permit
     from gate.service.clock import utc_now
 
     try:
-        envelope = json.loads(file.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"is not a permit: {error}", where=str(file)) from None
+        envelope = read_envelope(file.read_bytes())
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}", where=str(file)) from None
     checked = verify_permit(envelope, [public_key_from_text(text) for text in key], now=utc_now())
     if as_json:
         say_json(json.loads(checked.to_payload()))

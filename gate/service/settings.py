@@ -33,6 +33,11 @@ class Settings:
         return self.home / "keys" / "pinned.txt"
 
     @property
+    def subsets_uri(self) -> str:
+        """Where consented subsets go unless a gate says otherwise."""
+        return (self.home / "subsets").as_uri()
+
+    @property
     def private_path(self) -> Path:
         """Folder of the private copies that permits open."""
         return self.home / "private"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from gate.domain.dataset import Dataset
 from gate.domain.decision import WantedUse
 from gate.domain.words import Reason
 from gate.errors import Blocked
@@ -27,7 +26,7 @@ def decide_on_subset(
         blocked: the decision about the whole; missing consent was all that blocked.
         wanted: the use.
         asking: as for the decision about the whole.
-        folder: where subsets go; default `consented` beside each dataset.
+        folder: where subsets go; default `subsets` in the gate's home.
 
     Returns:
         The decision about the subsets; its own record, beside the one that blocked.
@@ -46,9 +45,10 @@ def decide_on_subset(
             raise Blocked("no consented subset can be cut", reason=Reason(decision.reasons[0]).value)
         for index, tag in enumerate(gathered.tagged):
             passing = {gathered.numbers[index][group] for group in decision.passing[index]}
-            target = _target(tag.version.dataset, folder, blocked.index)
-            write_subset(tag.version.dataset, str(gathered.snapshot.path), passing, target)
-            subset = replace(tag.version.dataset, uri=target)
+            source = tag.version.dataset
+            target = f"{folder or service.settings.subsets_uri}/{blocked.index}/{index}/{source.uri.rpartition('/')[2]}"
+            written = write_subset(source, str(gathered.snapshot.path), passing, target, expected=tag.version)
+            subset = written.dataset
             tag_dataset(
                 service,
                 subset,
@@ -57,13 +57,9 @@ def decide_on_subset(
                 via=asking.via,
                 run=asking.run,
                 inherit=tag.categories,
-                subset_of=tag.version.dataset.uri,
+                subset_of=source.uri,
             )
             subsets.append(subset)
     second = replace(asking.run, task_id=f"{asking.run.task_id}#subset")
     return decide(service, subsets, wanted, replace(asking, run=second))
 
-
-def _target(dataset: Dataset, folder: str | None, decision_index: int) -> str:
-    head, _, name = dataset.uri.rpartition("/")
-    return f"{folder or head + '/consented'}/{decision_index}/{name}"
