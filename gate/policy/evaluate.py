@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from gate.domain.decision import Coverage, DatasetFacts, Decision, Facts, Finding, RowGroup, Use
 from gate.domain.instants import checked_instant
@@ -67,16 +67,14 @@ def _droppable(finding: Finding) -> bool:
     return finding.reasons == (Reason.UNATTRIBUTED_ROWS,)
 
 
-@dataclass(frozen=True, slots=True)
-class _Result:
+class _Result(NamedTuple):
     findings: list[Finding]
     coverage: list[Coverage]
     passing: frozenset[int]
     survives: bool  # nothing blocks here, or some rows' accounts all pass
 
 
-@dataclass(frozen=True, slots=True)
-class _Slice:
+class _Slice(NamedTuple):
     """Rows that are judged alike: one category, the row groups that bear it, the accounts in them."""
 
     category: Category
@@ -115,8 +113,8 @@ class _Evaluation:
 
     def _slices(self) -> Iterable[_Slice]:
         """Sort the rows by what they bear: their own category where there is one, else all of the dataset's."""
-        by_word: dict[str | None, list[RowGroup]] = {word: [] for word, n in self.dataset.unattributed.items() if n}
         nameless: dict[str | None, int] = {word: n for word, n in self.dataset.unattributed.items() if n}
+        by_word: dict[str | None, list[RowGroup]] = {word: [] for word in nameless}
         for row in self.dataset.rows:
             owned = by_word.setdefault(row.category, [])
             if row.groups:
@@ -130,12 +128,17 @@ class _Evaluation:
             accounts = self._accounts(rows, word)
             for category in categories:
                 yield _Slice(category, rows, nameless.get(word, 0), accounts)
-        # What the dataset bears but no row admits to was found by another source: it concerns all rows.
-        if any(word is not None for word in by_word):
-            rows = [row for word, group in by_word.items() if word is not None for row in group]
-            owned_by_none = sum(n for word, n in nameless.items() if word is not None)
-            for category in self._set_categories() - borne if self.dataset.categories else ():
-                yield _Slice(category, rows, owned_by_none, self._accounts(rows, None))
+        if by_word.keys() - {None} and self.dataset.categories:
+            yield from self._unadmitted(self._set_categories() - borne, by_word, nameless)
+
+    def _unadmitted(
+        self, categories: Iterable[Category], by_word: dict[str | None, list[RowGroup]], nameless: dict[str | None, int]
+    ) -> Iterable[_Slice]:
+        """Yield what the dataset bears but no row admits to: another source found it, so it concerns all rows."""
+        rows = [row for word, group in by_word.items() if word is not None for row in group]
+        unattributed = sum(n for word, n in nameless.items() if word is not None)
+        for category in categories:
+            yield _Slice(category, rows, unattributed, self._accounts(rows, None))
 
     def _accounts(self, rows: list[RowGroup], word: str | None) -> dict[int, int]:
         groups = self.dataset.groups
@@ -194,16 +197,16 @@ class _Evaluation:
     def _faults(self) -> None:
         """Record what is wrong with the dataset as a whole: contradictory tags, and the problems handed in."""
         dataset, tally = self.dataset, self.tally
-        groups = frozenset(self.seen)
         if self._contradicts_none():
             attributed = sum(row.rows for row in dataset.rows)
             rows = max(dataset.total_rows, attributed + sum(dataset.unattributed.values()))
-            tally.block_all(Category.NONE, Reason.TAG_CONFLICT, rows, groups)
+            tally.block_all(Category.NONE, Reason.TAG_CONFLICT, rows, self.seen)
         for category in tally.categories() if dataset.problems else ():
             for problem in sorted(dataset.problems):
-                tally.block_all(category, problem, tally.rows_of(category), groups)
+                tally.block_all(category, problem, tally.rows_of(category), self.seen)
 
     def _contradicts_none(self) -> bool:
-        dataset = self.dataset
-        by_row = any(row.category == Category.NONE for row in dataset.rows)
-        return Category.NONE in dataset.categories and len(dataset.categories) > 1 and not by_row
+        words = self.dataset.categories
+        if len(words) < 2 or Category.NONE not in words:
+            return False
+        return all(row.category != Category.NONE for row in self.dataset.rows)

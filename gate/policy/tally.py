@@ -21,9 +21,9 @@ class _Entry:
     outcome: Outcome
     accounts: int = 0
     rows: int = 0
-    groups: set[int] = field(default_factory=set)
-    reasons: set[Reason] = field(default_factory=set)
-    terms: set[str] = field(default_factory=set)
+    groups: list[int] = field(default_factory=list)
+    reasons: frozenset[Reason] = frozenset()
+    terms: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -48,7 +48,7 @@ class Tally:
         for outcome in cell.outcomes:
             entry = self._entry(category, outcome)
             entry.accounts += accounts
-            entry.groups.add(group)
+            entry.groups.append(group)
         count = self._count(category)
         count.accounts += accounts
         if cell.blocks:
@@ -65,11 +65,11 @@ class Tally:
         if not attributed:
             count.rows_unattributed += rows
 
-    def block_all(self, category: Category, reason: Reason, rows: int, groups: frozenset[int]) -> None:
+    def block_all(self, category: Category, reason: Reason, rows: int, groups: set[int]) -> None:
         """Record what is wrong with the dataset as such: every row of the category is blocked."""
         entry = self._entry(category, Outcome(None, True, frozenset({reason})))
         entry.rows += rows
-        entry.groups |= groups
+        entry.groups.extend(groups)
         count = self._count(category)
         count.rows = max(count.rows, rows)
         count.rows_blocked, count.accounts_blocked = count.rows, count.accounts
@@ -107,7 +107,7 @@ class Tally:
         if outcome.reasons:
             entry.reasons |= outcome.reasons
         if outcome.terms is not None:
-            entry.terms.add(outcome.terms)
+            entry.terms |= {outcome.terms}
         return entry
 
     def _count(self, category: Category) -> _Count:
@@ -139,7 +139,7 @@ class Tally:
             reasons=_sorted(entry.reasons),
             accounts=entry.accounts,
             rows=entry.rows,
-            groups=_sorted(entry.groups),
+            groups=_sorted(frozenset(entry.groups)),
             citations=() if row is None else row.citations,
             terms=_sorted(entry.terms),
         )
@@ -148,5 +148,5 @@ class Tally:
 _T = TypeVar("_T", Reason, int, str)
 
 
-def _sorted(items: set[_T]) -> tuple[_T, ...]:
+def _sorted(items: frozenset[_T]) -> tuple[_T, ...]:
     return tuple(sorted(items)) if len(items) > 1 else tuple(items)
