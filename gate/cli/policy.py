@@ -196,17 +196,5 @@ def diff(
     found = compare(_load(before), _load(after))
     if as_json:
         return say_json(found.to_dict())
-    for title, names in (
-        ("setting changed", found.settings),
-        ("row added", found.added),
-        ("row removed", found.removed),
-    ):
-        for name in names:
-            say(f"{title}: {name}")
-    for row, fields in found.changed:
-        say(f"row changed: {row} ({', '.join(fields)})")
-    for change in found.cells:
-        say(f"cell: {change.cell} ({change.cells} cells)\n  before: {change.before}\n  after:  {change.after}")
-    if not (found.settings or found.added or found.removed or found.changed or found.cells):
-        say("no difference")
+    say("\n".join(found.lines()) or "no difference")
     return None

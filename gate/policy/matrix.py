@@ -109,7 +109,7 @@ def to_rich(policy: Policy, at: datetime) -> RenderableType:
         purposes = _alike(Purpose, {p: tuple(looks[c][p] for c in Category) for p in Purpose})
         categories = _alike(Category, {c: tuple(looks[c].values()) for c in Category})
         sheet = Table(title=f"{policy.name}: {ownership} model", title_justify="left", show_lines=True)
-        sheet.add_column("")
+        sheet.add_column("", no_wrap=True, min_width=max(map(len, Category)))
         for same in purposes:
             sheet.add_column("\n".join(same))
         for alike in categories:
