@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -39,12 +40,13 @@ def demo(
     Airflow stays up until Ctrl-C unless --once is given. Exit 0 when every run ended as it should, else 1.
     """
     from gate.demo.airflow import running_airflow
-    from gate.demo.home import occupied
+    from gate.demo.home import new_home
 
     _check_installed()
     signal.signal(signal.SIGTERM, _leave)
     began = time.monotonic()
-    with occupied(home) as place, running_airflow(place, port) as airflow:
+    place = new_home(home)
+    with running_airflow(place, port) as airflow:
         _tell(f"starting Airflow in {place.path} (log: {place.log.name})", began)
         runs, problems = _play(place, airflow, began)
         if as_json:
@@ -63,12 +65,11 @@ def demo(
 
 def _play(home: Home, airflow: Airflow, began: float) -> tuple[list[Run], list[str]]:
     from gate.demo import runs as demo_runs
-    from gate.demo.home import fresh_lake
+    from gate.demo.lake import make_lake
     from gate.demo.seed import record_history
     from gate.service.core import open_service
 
-    offset = home.events.stat().st_size if home.events.exists() else 0
-    fresh_lake(home)
+    make_lake(home.lake)
     with open_service(home.settings) as service:
         record_history(service)
         _tell("made the lake and recorded eight accounts' consent histories", began)
@@ -81,25 +82,23 @@ def _play(home: Home, airflow: Airflow, began: float) -> tuple[list[Run], list[s
         runs = [demo_runs.collect(service, airflow, dag_id, *end) for dag_id, end in ended.items()]
         _tell("every run has ended", began)
         problems = [problem for run in runs for problem in demo_runs.surprises(run)]
-    problems += _late_events(home, offset, runs)
+    problems += _late_events(home, runs)
     return runs, problems
 
 
-def _late_events(home: Home, offset: int, runs: list[Run]) -> list[str]:
+def _late_events(home: Home, runs: list[Run]) -> list[str]:
     from gate.demo.runs import EVENT_SECONDS, missing_events
 
     deadline = time.monotonic() + EVENT_SECONDS
-    while (missing := missing_events(home, offset, runs)) and time.monotonic() < deadline:
+    while (missing := missing_events(home, runs)) and time.monotonic() < deadline:
         time.sleep(0.5)
     return [f"no OpenLineage event tells the end of {job}" for job in sorted(missing)]
 
 
 def _show(home: Home, airflow: Airflow, runs: list[Run]) -> None:
-    from gate.demo.home import passwords
-
     table(("run", "verdict", "training", "why", "look at"), [_row(run) for run in runs])
     say("")
-    say(f"Airflow: {airflow.url}  users and passwords: {_listed(passwords(home))}")
+    say(f"Airflow: {airflow.url}  users and passwords: {_listed(airflow.passwords)}")
     say(f"OpenLineage events: {home.events}")
     say(f"ledger: GATE_HOME={home.gate} gate ledger verify")
 
@@ -108,7 +107,7 @@ def _row(run: Run) -> tuple[object, ...]:
     return run.dag_id, run.verdict, run.train_state, run.why, run.url
 
 
-def _listed(users: dict[str, str]) -> str:
+def _listed(users: Mapping[str, str]) -> str:
     return ", ".join(f"{user} / {password}" for user, password in users.items())
 
 

@@ -1,30 +1,24 @@
-"""The demo's folder: where Airflow, ledger, lake, models and logs live, for one demo at a time."""
+"""One demo's folder: where its Airflow, ledger, lake, models and logs live. Every demo begins with a new one."""
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import secrets
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
-from gate.demo.lake import make_lake
 from gate.errors import InputError
 from gate.service.settings import Settings, read_settings
 
 USERS = {"admin": "ADMIN", "op": "OP", "user": "USER", "viewer": "VIEWER"}
 """Names and Airflow roles of the demo's users."""
 
-_MARKER = ".gate-demo"
-
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """The places below one folder. A second demo reuses it: the ledger and Airflow's history go on."""
+    """The places below one folder."""
 
     path: Path
 
@@ -64,45 +58,35 @@ class Home:
         return read_settings({"GATE_HOME": str(self.gate)})
 
 
-@contextmanager
-def occupied(folder: Path) -> Iterator[Home]:
-    """Make the folder ready and keep other demos out of it.
+def new_home(base: Path) -> Home:
+    """Make the folder of a new demo: the lowest free number below `base`.
+
+    Consent changes while a demo runs, so what an earlier one recorded would change this one's outcomes; and what it
+    left behind stays there to be looked at. Two demos at once take different numbers.
 
     Raises:
-        InputError: the folder holds something else, cannot be written, or another demo is running in it.
+        InputError: the folder cannot be made.
     """
-    home = Home(folder.absolute())
     try:
-        if home.path.exists() and not (home.path / _MARKER).exists() and any(home.path.iterdir()):
-            raise InputError("holds files that are not of a demo", where=str(folder), hint="choose another --home")
-        home.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        marker = (home.path / _MARKER).open("a")
+        base.mkdir(parents=True, exist_ok=True)
+        for number in count(1):
+            home = Home(base.absolute() / str(number))
+            try:
+                home.path.mkdir(mode=0o700)
+            except FileExistsError:
+                continue
+            break
+        home.airflow.mkdir()
+        home.gate.mkdir(mode=0o700)
     except OSError as error:
-        raise InputError(f"cannot be used: {error.strerror}", where=str(folder), hint="choose another --home") from None
-    with marker:
-        try:
-            fcntl.flock(marker, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(
-                "another demo is running in this folder", where=str(folder), hint="stop it, or choose another --home"
-            ) from None
-        home.airflow.mkdir(exist_ok=True)
-        yield home
+        raise InputError(f"cannot be used: {error.strerror}", where=str(base), hint="choose another --home") from None
+    return home
 
 
-def fresh_lake(home: Home) -> None:
-    """Make the lake anew: the same bytes every time, so what is recorded of them still holds."""
-    home.gate.mkdir(mode=0o700, exist_ok=True)
-    shutil.rmtree(home.lake, ignore_errors=True)
-    make_lake(home.lake)
-
-
-def passwords(home: Home) -> dict[str, str]:
-    """Return the users' passwords; made once per folder, readable by its owner only."""
-    if not home.passwords.exists():
-        made = {user: secrets.token_urlsafe(9) for user in USERS}
-        descriptor = os.open(home.passwords, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            json.dump(made, file)
-    found: dict[str, str] = json.loads(home.passwords.read_text())
-    return found
+def make_passwords(home: Home) -> dict[str, str]:
+    """Make a password for every user, in a file only its owner can read."""
+    made = {user: secrets.token_urlsafe(9) for user in USERS}
+    descriptor = os.open(home.passwords, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        json.dump(made, file)
+    return made

@@ -165,20 +165,12 @@ def surprises(run: Run) -> list[str]:
     return found
 
 
-def missing_events(home: Home, offset: int, runs: Collection[Run]) -> set[str]:
-    """Return the OpenLineage jobs of these runs whose end is not yet in the event file.
-
-    Args:
-        offset: byte of the file at which this demo began.
-    """
+def missing_events(home: Home, runs: Collection[Run]) -> set[str]:
+    """Return the OpenLineage jobs of these runs whose end is not in the event file yet."""
     ended = {run.dag_id for run in runs}
     ended |= {f"{run.dag_id}.{task}" for run in runs for task, state in run.tasks.items() if state in _EMITTING}
-    if not home.events.exists():
-        return ended
-    with home.events.open("rb") as file:
-        file.seek(offset)
-        complete = [line for line in file if line.endswith(b"\n")]
-    events = [json.loads(line) for line in complete]
+    lines = home.events.read_bytes().splitlines(keepends=True) if home.events.exists() else []
+    events = [json.loads(line) for line in lines if line.endswith(b"\n")]
     return ended - {event["job"]["name"] for event in events if event.get("eventType") in ("COMPLETE", "FAIL")}
 
 

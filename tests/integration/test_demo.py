@@ -37,7 +37,7 @@ TRAINED = ("train_meeting_summary_subset", "train_call_quality")
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
-    return tmp_path_factory.mktemp("demo") / "home"
+    return tmp_path_factory.mktemp("demo") / "demo-home"
 
 
 @pytest.fixture(scope="module")
@@ -165,14 +165,14 @@ def test_events_never_name_an_account(events):
 
 
 def test_the_ledger_verifies(home, demo):
-    env = {**os.environ, "GATE_HOME": str(home / "gate")}
+    env = {**os.environ, "GATE_HOME": str(home / "1" / "gate")}
     done = subprocess.run([GATE, "ledger", "verify", "--json"], env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert json.loads(done.stdout)["findings"] == []
 
 
 @pytest.mark.slow
-def test_a_second_demo_reuses_the_folder_stays_up_and_ends_with_ctrl_c(home, demo):
+def test_a_second_demo_comes_out_the_same_stays_up_and_ends_with_ctrl_c(home, demo):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -186,6 +186,7 @@ def test_a_second_demo_reuses_the_folder_stays_up_and_ends_with_ctrl_c(home, dem
             second.send_signal(signal.SIGINT)
             _, told = second.communicate(timeout=120)
     assert second.returncode == 0, told
-    assert {run["run_id"] for run in answer["runs"]}.isdisjoint(run["run_id"] for run in demo["runs"])
+    assert answer["events_path"] == str(home / "2" / "events.jsonl")
+    assert [run["reasons"] for run in answer["runs"]] == [run["reasons"] for run in demo["runs"]]
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", port)) != 0

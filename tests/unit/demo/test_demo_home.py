@@ -5,59 +5,39 @@ import stat
 
 import pytest
 from gate.demo.airflow import environment
-from gate.demo.home import USERS, Home, fresh_lake, occupied, passwords
+from gate.demo.home import USERS, Home, make_passwords, new_home
 from gate.demo.places import lake_uri, output_folder
 from gate.errors import InputError
 
 
 def test_a_new_folder_is_made_for_its_owner_only(tmp_path):
-    with occupied(tmp_path / "demo") as home:
-        assert home.airflow.is_dir()
-        assert stat.S_IMODE(home.path.stat().st_mode) == 0o700
+    home = new_home(tmp_path / "not" / "there")
+    assert home.path == tmp_path / "not" / "there" / "1"
+    assert home.airflow.is_dir()
+    assert stat.S_IMODE(home.path.stat().st_mode) == 0o700
 
 
-def test_it_can_be_used_again_but_not_by_two(tmp_path):
-    with (
-        occupied(tmp_path / "demo"),
-        pytest.raises(InputError, match="another demo is running"),
-        occupied(tmp_path / "demo"),
-    ):
-        pass
-    with occupied(tmp_path / "demo") as home:
-        assert home.path.exists()
-
-
-def test_a_folder_with_other_files_is_left_alone(tmp_path):
-    (tmp_path / "thesis.txt").write_text("mine")
-    with pytest.raises(InputError, match="not of a demo"), occupied(tmp_path):
-        pass
-    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+def test_every_demo_gets_its_own_and_leaves_the_others_alone(tmp_path):
+    first = new_home(tmp_path)
+    first.events.write_text("kept")
+    (tmp_path / "2").mkdir()
+    assert new_home(tmp_path).path.name == "3"
+    assert first.events.read_text() == "kept"
 
 
 def test_a_file_is_no_folder(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="cannot be used"), occupied(tmp_path / "file"):
-        pass
+    with pytest.raises(InputError, match="cannot be used"):
+        new_home(tmp_path / "file")
 
 
-def test_passwords_are_made_once_and_are_private(tmp_path):
-    home = Home(tmp_path)
-    first = passwords(home)
-    assert first.keys() == USERS.keys()
-    assert len(set(first.values())) == len(USERS)
+def test_passwords_differ_and_are_private(tmp_path):
+    home = new_home(tmp_path)
+    made = make_passwords(home)
+    assert made.keys() == USERS.keys()
+    assert len(set(made.values())) == len(USERS)
+    assert json.loads(home.passwords.read_text()) == made
     assert stat.S_IMODE(home.passwords.stat().st_mode) == 0o600
-    assert passwords(home) == first
-
-
-def test_the_lake_is_made_anew(tmp_path):
-    home = Home(tmp_path)
-    fresh_lake(home)
-    before = (home.lake / "pilot/chat.jsonl").read_bytes()
-    (home.lake / "pilot/chat.jsonl").write_text("changed")
-    (home.lake / "pilot/stray.txt").write_text("left over")
-    fresh_lake(home)
-    assert (home.lake / "pilot/chat.jsonl").read_bytes() == before
-    assert not (home.lake / "pilot/stray.txt").exists()
 
 
 def test_nothing_of_another_airflow_leaks_in(tmp_path):
