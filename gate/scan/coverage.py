@@ -277,8 +277,8 @@ def _counts(found: pa.Table, dataset: Dataset) -> CoverageCounts:
     ordered = sorted(rows.items(), key=lambda item: (item[0][1] or "", item[0][0]))
     return CoverageCounts(
         rows=tuple(RowGroup(groups, count, category) for (groups, category), count in ordered),
-        accounts=accounts,
-        unattributed=unattributed,
+        accounts=dict(sorted(accounts.items(), key=lambda item: (item[0][0] or "", item[0][1]))),
+        unattributed=dict(sorted(unattributed.items(), key=lambda item: item[0] or "")),
         null_categories=null_categories,
         total_rows=total,
         total_accounts=total_accounts,

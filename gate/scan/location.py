@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -63,6 +63,11 @@ def list_files(dataset: Dataset) -> tuple[FileRef, ...]:
     return ordered
 
 
+def is_single_file(dataset: Dataset, files: Sequence[FileRef]) -> bool:
+    """Whether the dataset's location is its one file, not a folder or glob."""
+    return len(files) == 1 and files[0].path == dataset.uri.rsplit("/", 1)[-1]
+
+
 def local_root(dataset: Dataset) -> str | None:
     """Return the dataset's local path (perhaps a glob), or `None` when it is remote.
 
@@ -87,7 +92,7 @@ def read_chunks(file: FileRef) -> Iterator[bytes]:
     """
     read = 0
     try:
-        with _open(file) as handle:
+        with open_file(file) as handle:
             before = _stamp(file, handle)
             while chunk := handle.read(CHUNK):
                 read += len(chunk)
@@ -106,7 +111,7 @@ def read_head(file: FileRef, size: int) -> bytes:
         DatasetError: unreadable.
     """
     try:
-        with _open(file) as handle:
+        with open_file(file) as handle:
             return handle.read(size)
     except (OSError, ValueError) as error:
         raise unreadable(error, file.path) from None
@@ -252,7 +257,13 @@ def _remote_files(dataset: Dataset) -> list[FileRef]:
     ]
 
 
-def _open(file: FileRef) -> BinaryIO:
+def open_file(file: FileRef) -> BinaryIO:
+    """Open a listed file; whoever opens it closes it.
+
+    Raises:
+        OSError, ValueError: it cannot be opened; see `unreadable`.
+        DatasetError: something else took its place.
+    """
     if not file.is_local:
         fs, path = filesystem(file.url)
         handle: BinaryIO = fs.open(path, "rb")

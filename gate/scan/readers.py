@@ -243,11 +243,14 @@ def _json_kinds(layout: Layout, objects: str, wanted: Wanted, con: Backend) -> d
     looked = [*wanted.names, *sorted(wanted.absent)]
     fields = "".join(
         f", json_type(json, {pointer}), list_sort(list_distinct(json_type(json_extract(json, {pointer}), '$[*]')))"
-        for pointer in map(_pointer, looked)
+        for pointer in map(json_pointer, looked)
     )
-    found = con.raw_sql(f"SELECT DISTINCT json_type(json){fields} FROM {objects}").fetchall()  # noqa: S608
+    twice = "len(list_distinct(json_keys(json))) < len(json_keys(json))"
+    found = con.raw_sql(f"SELECT DISTINCT json_type(json){fields}, {twice} FROM {objects}").fetchall()  # noqa: S608
     if any(row[0] != "OBJECT" for row in found):
         raise DatasetError("holds JSON that is not records", where=uri, hint="write one object per row")
+    if any(row[-1] for row in found):  # readers disagree on which of the two counts
+        raise DatasetError("holds a record that names a field twice", where=uri, hint="name each field once")
     types = {name: {row[1 + 2 * place] for row in found} - {None} for place, name in enumerate(looked)}
     missing = [name for name in wanted.names if found and not types[name]]
     if missing:
@@ -282,5 +285,6 @@ _JSON_WORDS = {
 }
 
 
-def _pointer(name: str) -> str:
+def json_pointer(name: str) -> str:
+    """Return the SQL text that points at a field of a JSON record, whatever its name."""
     return literal("/" + name.replace("~", "~0").replace("/", "~1"))

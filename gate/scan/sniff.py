@@ -10,8 +10,10 @@ from gate.scan.location import FileRef, read_head
 HEAD = 4096  # bytes looked at
 _FIRST_LINE = 1 << 20  # bytes in which a JSON record must end to count as one line
 
+MPEG_AUDIO = "MPEG audio"  # told by two bytes only, so other data looks like it now and then
 GZIP = b"\x1f\x8b"
-_STILL_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"mif1", b"avif", b"miaf"})
+_STILL_BRANDS = frozenset(b"ftyp" + brand for brand in (b"heic", b"heix", b"heim", b"heis", b"mif1", b"avif", b"miaf"))
+_IMAGES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"BM", b"II*\0", b"MM\0*")
 _MEDIA = (
     (b"fLaC", "FLAC"),
     (b"OggS", "Ogg"),
@@ -77,6 +79,11 @@ def is_text(head: bytes) -> bool:
     return b"\0" not in head
 
 
+def is_still_image(head: bytes) -> bool:
+    """Whether `head` begins a still image: also one in an MP4 container (HEIC, AVIF)."""
+    return head.startswith(_IMAGES) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP") or head[4:12] in _STILL_BRANDS
+
+
 def media_container(head: bytes) -> str | None:
     """Return the kind of audio or video container that begins with `head`, `None` for anything else."""
     for magic, name in _MEDIA:
@@ -87,9 +94,11 @@ def media_container(head: bytes) -> str | None:
     if head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
         return "AIFF"
     if head[4:8] == b"ftyp":
-        return None if head[8:12] in _STILL_BRANDS else "MP4/MOV"
-    if head[4:8] in (b"moov", b"mdat", b"wide") or (head[:1] == b"\x47" and head[188:189] == b"\x47"):
-        return "MOV" if head[:1] != b"\x47" else "MPEG transport stream"
+        return None if is_still_image(head) else "MP4/MOV"
+    if head[4:8] in (b"moov", b"mdat", b"wide"):
+        return "MOV"
+    if head[:377:188] == b"\x47\x47\x47":
+        return "MPEG transport stream"
     if head[:1] == b"\xff" and head[1:2] in _MPEG_AUDIO_SYNC:
-        return "MPEG audio"
+        return MPEG_AUDIO
     return None

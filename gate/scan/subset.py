@@ -1,0 +1,253 @@
+"""Writes the consented part of a dataset as a new dataset: the rows all of whose accounts pass."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, cast
+
+from gate.domain.dataset import Dataset, DatasetVersion
+from gate.errors import DatasetError
+from gate.scan.digest import measure
+from gate.scan.engine import engine, reading
+from gate.scan.formats import Format
+from gate.scan.location import FileRef, changed, filesystem, is_single_file, local_root, read_chunks
+from gate.scan.passing import Passing, has_text, read_passing
+from gate.scan.readers import FILE, csv_header, csv_query, json_objects, json_pointer
+from gate.scan.staging import publish
+from gate.scan.tables import Source, open_source, path_accounts
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from ibis.backends.duckdb import Backend
+
+_BATCH = 100_000  # rows in memory at a time
+_JSON, _ACCOUNT, _CATEGORY = "json", "account", "category"
+
+
+def write_subset(
+    dataset: Dataset,
+    snapshot_path: str | None,
+    passing_groups: Collection[int],
+    target_uri: str,
+    *,
+    expected: DatasetVersion | None = None,
+) -> DatasetVersion:
+    """Write the rows (the files, where a file is a row) all of whose accounts are in passing groups.
+
+    Rows without an account and rows without a category are left out. Files keep their names, formats, columns, types
+    and the order of their rows; files of which nothing is left and markers are left out. Files are copied, never
+    linked: a link shares its bytes with a file that others may write to.
+
+    Args:
+        dataset: what to cut from.
+        snapshot_path: as for `coverage.count_coverage`.
+        passing_groups: as `Decision.passing` says, in the snapshot's numbers; 0 is the accounts not in it.
+        target_uri: local file or folder that does not exist yet; it appears only when whole. If it exists and holds
+            exactly this subset, it stays as it is.
+        expected: the version that was decided about; the dataset must still be that once the subset is written.
+
+    Returns:
+        The subset's version: account locator and category column of the dataset, `subset_of` its URI.
+
+    Raises:
+        DatasetError: nothing passes, the target holds other data, the dataset changed or cannot be read.
+        CannotDecide: the target cannot be written, or the snapshot cannot be read.
+    """
+    target = replace(dataset, uri=target_uri if "://" in target_uri else f"file://{target_uri}")
+    root = local_root(target)
+    if root is None:
+        raise DatasetError("a subset can only be written to a local folder", where=target_uri, hint="like file:///lake")
+    passing = read_passing(snapshot_path, passing_groups)
+
+    def write(made: Path) -> DatasetVersion:
+        with engine() as con, reading(dataset):
+            kept = _write_files(open_source(dataset, con), passing, made, con)
+        if not kept:
+            raise DatasetError("no row passes, so there is no subset", where=dataset.uri, hint="record consent first")
+        if expected is not None and measure(dataset)[0].digest != expected.digest:
+            raise changed(dataset.uri)
+        return _measured(made)
+
+    def _measured(path: Path) -> DatasetVersion:
+        return replace(measure(replace(target, uri=f"file://{path}"))[0], dataset=target, subset_of=dataset.uri)
+
+    return publish(Path(root), write, lambda there, made: _measured(there) == _measured(made))
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One file of the source and where its rows go."""
+
+    source: Source
+    place: int
+    passing: Passing
+    path: Path
+
+    @property
+    def file(self) -> FileRef:
+        return self.source.layout.files[self.place]
+
+    def mask(self, batch: pa.RecordBatch | pa.Table, account: str | None, category: str | None) -> pa.Array:
+        """Return which rows of the batch stay; the columns are named, `None` where the path says it."""
+        import pyarrow.compute as pc
+
+        rows = self.passing.mask(self._column(batch, self.source.account, account))
+        if self.source.category is None:
+            return rows
+        return pc.and_(rows, has_text(self._column(batch, self.source.category, category)))
+
+    def _column(self, batch: pa.RecordBatch | pa.Table, name: str | None, column: str | None) -> pa.Array:
+        import pyarrow as pa
+
+        if column is not None:
+            found = batch[column]
+            return found.combine_chunks() if isinstance(found, pa.ChunkedArray) else found
+        known = self.source.of_path.get(name) if name is not None else None
+        value = path_accounts(self.source.layout.dataset, [self.file])[0] if known is None else known[self.place]
+        return pa.repeat(pa.scalar(value, pa.string()), batch.num_rows)
+
+    @property
+    def columns(self) -> tuple[str | None, str | None]:
+        """Account and category column, as far as they stand in the files."""
+        account, category = (
+            name if name not in self.source.of_path else None for name in (self.source.account, self.source.category)
+        )
+        return account, category
+
+
+def _write_files(source: Source, passing: Passing, made: Path, con: Backend) -> int:
+    """Write what passes of every file; return the number of rows."""
+    layout = source.layout
+    single = is_single_file(layout.dataset, layout.all_files)
+    writers = {Format.PARQUET: _parquet, Format.CSV: _csv, Format.JSONL: _json, Format.JSON: _json, None: _whole_file}
+    total = 0
+    for place, file in enumerate(layout.files):
+        part = _Part(source, place, passing, made if single else made / file.path)
+        part.path.parent.mkdir(parents=True, exist_ok=True)
+        kept = writers[layout.format](part, con)
+        if not kept:
+            part.path.unlink(missing_ok=True)
+        total += kept
+    return total
+
+
+def _whole_file(part: _Part, con: Backend) -> int:  # noqa: ARG001 a writer like the others
+    import pyarrow as pa
+
+    account = path_accounts(part.source.layout.dataset, [part.file])
+    if not part.passing.mask(pa.array(account, pa.string()))[0].as_py():
+        return 0
+    with part.path.open("wb") as out:
+        out.writelines(read_chunks(part.file))
+    return 1
+
+
+def _parquet(part: _Part, con: Backend) -> int:  # noqa: ARG001 a writer like the others
+    from pyarrow import parquet
+
+    kept = 0
+    with _binary(part.file) as handle:
+        with _undamaged(part.file):
+            found = parquet.ParquetFile(handle)
+        groups = found.metadata.num_row_groups
+        packing = found.metadata.row_group(0).column(0).compression.lower() if groups else "none"
+        with parquet.ParquetWriter(part.path, found.schema_arrow, compression=packing) as writer:
+            for number in range(groups):
+                with _undamaged(part.file):
+                    table = found.read_row_group(number)
+                table = table.filter(part.mask(table, *part.columns))
+                if table.num_rows:
+                    writer.write_table(table)
+                    kept += table.num_rows
+    return kept
+
+
+def _csv(part: _Part, con: Backend) -> int:
+    from pyarrow import csv
+
+    delimiter, names = csv_header(part.file)
+    kept = 0
+    options = csv.WriteOptions(delimiter=delimiter, quoting_style="all_valid")  # null and "" stay apart
+    with _packed(part.path) as out:
+        writer = None
+        for batch in _batches(part, csv_query([part.file], delimiter, names, con), con):
+            rows = batch.drop_columns([FILE])
+            writer = writer or csv.CSVWriter(out, rows.schema, write_options=options)
+            rows = rows.filter(part.mask(rows, *part.columns))
+            writer.write_batch(rows)
+            kept += rows.num_rows
+        if writer is not None:
+            writer.close()
+    return kept
+
+
+def _json(part: _Part, con: Backend) -> int:
+    shape = part.source.layout.format
+    account, category = part.columns
+    fields = ["json"]
+    if account is not None:
+        listed = part.source.table[account].type().is_array()
+        at = json_pointer(account)
+        taken = f"json_extract(json, {at})::VARCHAR[]" if listed else f"json_extract_string(json, {at})"
+        fields.append(f"{taken} AS {_ACCOUNT}")
+    if category is not None:
+        fields.append(f"json_extract_string(json, {json_pointer(category)}) AS {_CATEGORY}")
+    query = f"SELECT {', '.join(fields)} FROM {json_objects([part.file], shape, con)}"  # noqa: S608 quoted above
+    start, between, end = (b"[\n", b",\n", b"\n]\n") if shape is Format.JSON else (b"", b"\n", b"\n")
+    kept = 0
+    with _packed(part.path) as out:
+        for batch in _batches(part, query, con):
+            mask = part.mask(batch, account and _ACCOUNT, category and _CATEGORY)
+            for text in batch[_JSON].filter(mask).to_pylist():
+                out.write((between if kept else start) + text.encode())
+                kept += 1
+        out.write(end)
+    return kept
+
+
+def _batches(part: _Part, query: str, con: Backend) -> Iterator[pa.RecordBatch]:
+    with _undamaged(part.file):
+        reader = con.con.sql(query).to_arrow_reader(_BATCH)
+    while True:
+        with _undamaged(part.file):
+            batch = next(reader, None)
+        if batch is None:
+            return
+        yield batch
+
+
+@contextmanager
+def _undamaged(file: FileRef) -> Iterator[None]:
+    """Say so when Arrow cannot read on; without Arrow's own words, which quote the data."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except (pa.ArrowException, OSError):
+        raise DatasetError("is truncated or damaged", where=file.path, hint="write the file again") from None
+
+
+@contextmanager
+def _binary(file: FileRef) -> Iterator[BinaryIO]:
+    if file.is_local:
+        with Path(file.url).open("rb") as handle:
+            yield handle
+        return
+    fs, path = filesystem(file.url)
+    with fs.open(path, "rb") as handle:
+        yield handle
+
+
+@contextmanager
+def _packed(path: Path) -> Iterator[BinaryIO]:
+    """Open for writing, gzip when the name says so; without a time, so that equal rows give equal bytes."""
+    with path.open("wb") as out:
+        if path.suffix.lower() != ".gz":
+            yield out
+            return
+        with gzip.GzipFile(filename="", fileobj=out, mode="wb", mtime=0) as packed:
+            yield cast("BinaryIO", packed)
