@@ -62,4 +62,3 @@ def decide_on_subset(
             subsets.append(subset)
     second = replace(asking.run, task_id=f"{asking.run.task_id}#subset")
     return decide(service, subsets, wanted, replace(asking, run=second))
-

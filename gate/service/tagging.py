@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -114,11 +115,17 @@ def tag_dataset(
         "dataset": {"namespace": dataset.namespace, "name": dataset.name},
         "version": version.to_dict(),
         "statements": [list(pair) for pair in sorted(statements)],
-        "evidence": [[c, signal, where, str(weight)] for c, signal, where, weight in probe.evidence[:20]],
+        # How many files show what; their paths stay out, for they may name accounts.
+        "evidence": [
+            [*what, n] for what, n in sorted(Counter((c, signal) for c, signal, *_ in probe.evidence).items())
+        ],
         "contradictions": list(contradicted),
+        "unreadable": len(probe.problems) + probe.unprobed,
         "run": run and run.to_dict(),
     }
-    what = digest([body["statements"], body["contradictions"], version.to_dict(), via in PERSONAL_VIA])
+    what = digest(
+        [*(body[name] for name in ("statements", "contradictions", "unreadable", "version")), via in PERSONAL_VIA]
+    )
     now = service.clock()
     with service.ledger.write() as tx:
         actor = recorded_actor(tx, by)
@@ -144,6 +151,9 @@ def read_tags(reader: Reader, version: DatasetVersion) -> Tagged:
     if mine and mine[-1].body["contradictions"]:
         problems.add(Reason.TAG_CONFLICT)
         notes += mine[-1].body["contradictions"]
+    if mine and mine[-1].body["unreadable"]:
+        problems.add(Reason.UNCLASSIFIED_DATA)
+        notes.append(f"{mine[-1].body['unreadable']} files could not be looked into")
     if mine and not _locator_confirmed(dataset, everything):
         problems.add(Reason.TAG_CONFLICT)
         notes.append(
