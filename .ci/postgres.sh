@@ -13,7 +13,7 @@ start_postgres() {
     as_postgres "$PG_BIN/pg_ctl" --pgdata="$PG_DIR/data" --log="$PG_DIR/server.log" --wait start \
         --options="-p $PG_PORT -c listen_addresses=127.0.0.1 -c unix_socket_directories=$PG_DIR" >>"$PG_DIR.log" 2>&1 ||
         { cat "$PG_DIR.log" "$PG_DIR/server.log"; return 1; }
-    export GATE_TEST_POSTGRES_URL="postgresql+psycopg://gate@127.0.0.1:$PG_PORT/postgres"
+    export GATE_TEST_POSTGRES_URL="postgresql://gate@127.0.0.1:$PG_PORT/postgres"
 }
 
 stop_postgres() {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from gate.domain.decision import WantedUse, wanted_use
 from gate.domain.run import TaskRun
 from gate.domain.words import Ownership, Role
 from gate.service.consents import record_appointments, record_consent_events, record_model, record_profile
-from gate.service.core import Service, open_service
+from gate.service.core import Service, set_up
 from gate.service.deciding import Asking
 from gate.service.settings import read_settings
 
@@ -41,10 +40,8 @@ class Clock:
 
 def new_service(folder: Path, clock: Clock | None = None, *, url: str | None = None) -> Service:
     """Open a fresh service with one registered model."""
-    settings = read_settings({"GATE_HOME": str(folder)})
-    if url is not None:
-        settings = replace(settings, database_url=url)
-    service = open_service(settings, clock=clock or Clock())
+    settings = read_settings({"GATE_HOME": str(folder)}, database_url=url)
+    service = set_up(settings, clock=clock or Clock())
     record_model(service, "ms-1", Ownership.FIRST_PARTY, ["meeting_summary"], "registry/ms-1", by="eve", via="cli")
     record_model(service, "llm-x", Ownership.THIRD_PARTY, ["*"], "contract/7", by="eve", via="cli")
     return service
