@@ -56,7 +56,9 @@ def reading(dataset: Dataset) -> Iterator[None]:
     except duckdb.OutOfMemoryException:
         raise CannotDecide("ran out of memory", where=dataset.uri, hint="scan it on a larger machine") from None
     except duckdb.Error as error:
-        raise DatasetError(_what(str(error)), where=_where(str(error), dataset), hint=_HINT) from None
+        named = _FILE.search(text := str(error))
+        path = named[named.lastindex or 0] if named else dataset.uri
+        raise DatasetError(_what(text.replace(path, "")), where=Path(path).name, hint=_HINT) from None
 
 
 def literal(text: str) -> str:
@@ -75,11 +77,6 @@ def file_list(files: Iterable[FileRef], con: Backend) -> str:
     if remote := next((file for file in files if not file.is_local), None):
         con.register_filesystem(filesystem(remote.url)[0])
     return "[" + ", ".join(literal(_GLOB.sub(lambda char: f"[{char[0]}]", file.url)) for file in files) + "]"
-
-
-def _where(message: str, dataset: Dataset) -> str:
-    named = _FILE.search(message)
-    return Path(named[named.lastindex or 0]).name if named else dataset.uri
 
 
 def _what(message: str) -> str:

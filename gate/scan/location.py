@@ -189,48 +189,44 @@ def _glob_base(pattern: str) -> str:
 def _local_tree(top: str, base: str) -> list[FileRef]:
     """Return the files under `top`, relative to `base`; `top` itself may be a link."""
     try:
+        if top != base and Path(top).is_symlink():
+            return [_linked_file(top, base)]
         status = Path(top).stat()
-        mode = status.st_mode
-        inside = os.path.realpath(base if base != top or stat.S_ISDIR(mode) else Path(top).parent)
-        if base != top and Path(top).is_symlink():
-            return [_linked_file(top, base, inside)]
-        if not stat.S_ISDIR(mode):
-            return [_local_file(top, base, mode, status.st_size)]
+        if not stat.S_ISDIR(status.st_mode):
+            return [_local_file(top, base, status)]
         files: list[FileRef] = []
         folders = [top]
         while folders:
             with os.scandir(folders.pop()) as entries:
                 for entry in entries:
                     if entry.is_symlink():
-                        files.append(_linked_file(entry.path, base, inside))
+                        files.append(_linked_file(entry.path, base))
                     elif entry.is_dir():
                         folders.append(entry.path)
                     else:
-                        status = entry.stat()
-                        files.append(_local_file(entry.path, base, status.st_mode, status.st_size))
+                        files.append(_local_file(entry.path, base, entry.stat()))
     except OSError as error:
         raise unreadable(error, str(error.filename or top)) from None
     return files
 
 
-def _linked_file(path: str, base: str, inside: str) -> FileRef:
+def _linked_file(path: str, base: str) -> FileRef:
+    inside = os.path.realpath(base)
     try:
         target = os.path.realpath(path, strict=True)
     except OSError:
         raise DatasetError("is a link that leads nowhere", where=path, hint="remove the link") from None
     status = Path(target).stat()
     if not stat.S_ISREG(status.st_mode) or os.path.commonpath([inside, target]) != inside:
-        raise DatasetError(
-            "is a link to a folder or out of the dataset", where=path, hint="put the files themselves in it"
-        )
-    return _local_file(path, base, status.st_mode, status.st_size)
+        raise DatasetError("is a link to a folder or out of the dataset", where=path, hint="copy the files into it")
+    return _local_file(path, base, status)
 
 
-def _local_file(path: str, base: str, mode: int, size: int) -> FileRef:
-    if not stat.S_ISREG(mode):
+def _local_file(path: str, base: str, status: os.stat_result) -> FileRef:
+    if not stat.S_ISREG(status.st_mode):
         raise DatasetError("is neither a file nor a folder", where=path, hint="remove the pipe, socket or device")
     relative = Path(path).name if path == base else path[len(base.rstrip("/")) + 1 :]
-    return FileRef(relative, path, size)
+    return FileRef(relative, path, status.st_size)
 
 
 def _remote_files(dataset: Dataset) -> list[FileRef]:
