@@ -17,7 +17,10 @@ MAX_INTEGER_DIGITS = 15  # RFC 8785: larger numbers have no exact form
 
 # The C loader marks lines and columns just the same, ten times faster.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_CORE_TAG = "tag:yaml.org,2002:"
+_CORE_TAGS = frozenset(
+    f"tag:yaml.org,2002:{name}"
+    for name in ("str", "int", "float", "bool", "null", "timestamp", "map", "seq", "merge", "value")
+)
 _INTEGER = re.compile(rf"-?(0|[1-9][0-9]{{0,{MAX_INTEGER_DIGITS - 1}}})")
 _CONSTANTS = {"true": True, "false": False, "null": None, "~": None, "": None}
 
@@ -105,7 +108,7 @@ class _Builder:
         if id(node) in self._seen:
             raise self._error(node, "aliases are not allowed", "write the value out where it is used")
         self._seen.add(id(node))
-        if not node.tag.startswith(_CORE_TAG):
+        if node.tag not in _CORE_TAGS:
             raise self._error(node, f"the tag {node.tag[:40]!r} is not allowed")
         self.values[path] = _mark(node)
         if isinstance(node, yaml.MappingNode):
