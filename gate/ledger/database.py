@@ -121,17 +121,20 @@ def create_file(url: URL) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     except OSError as error:
-        raise LedgerUnavailable(
-            f"the ledger's database cannot be created: {error.strerror}",
-            where=str(path),
-            hint="check the path and its permissions",
-            reason="cannot_decide",
-        ) from None
+        raise _no_access("created", path, error) from None
 
 
 def file_exists(url: URL) -> bool:
-    """Say whether the SQLite file is there."""
-    return Path(str(url.database)).is_file()
+    """Say whether the SQLite file is there.
+
+    Raises:
+        LedgerUnavailable: we may not even look.
+    """
+    path = Path(str(url.database))
+    try:
+        return path.is_file()
+    except OSError as error:
+        raise _no_access("reached", path, error) from None
 
 
 def use_wal(connection: Connection) -> None:
@@ -198,6 +201,15 @@ def _explained(error: SQLAlchemyError, where: str) -> GateError:
         f"the ledger's database cannot be used ({kind})",
         where=where,
         hint="check GATE_DATABASE_URL and that the database server runs",
+        reason="cannot_decide",
+    )
+
+
+def _no_access(what: str, path: Path, error: OSError) -> LedgerUnavailable:
+    return LedgerUnavailable(
+        f"the ledger's database cannot be {what}: {error.strerror}",
+        where=str(path),
+        hint="check the path and its permissions",
         reason="cannot_decide",
     )
 

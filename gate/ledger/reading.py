@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Connection, select, tuple_
 
 from gate.domain.canonical import Json, canonical
 from gate.domain.instants import parse_instant
-from gate.errors import InputError, LedgerUnavailable
+from gate.errors import InputError, LedgerUnavailable, TamperingFound
 from gate.ledger import merkle, tables
 
 PAGE = 2000  # rows per query when streaming
@@ -53,7 +53,12 @@ class Entry:
 
     @cached_property
     def _statement(self) -> dict[str, Any]:
-        statement: dict[str, Any] = json.loads(self.payload)
+        try:
+            statement: dict[str, Any] = json.loads(self.payload)
+        except (ValueError, TypeError):
+            raise TamperingFound(
+                "cannot be read", where=f"ledger entry {self.idx}", hint="gate ledger verify"
+            ) from None
         return statement
 
     @property

@@ -174,15 +174,22 @@ def appointment_of(entry: Entry) -> Appointment:
 
 
 def person_of(entry: Entry) -> str:
-    """Return the reference of a consent entry's principal."""
-    return str(entry.body["principal"]["person_ref"])
+    """Return the reference of a consent entry's principal.
+
+    Raises:
+        TamperingFound: the entry does not hold a consent event.
+    """
+    return str(_principal(entry)["person_ref"])
 
 
 def refs_of(entry: Entry) -> list[str]:
-    """Return all references a consent entry mentions."""
-    body = entry.body
-    found = [body.get(ref) for ref, _ in EVENT_FIELDS.values()]
-    found += [body["principal"].get(ref) for ref, _ in PRINCIPAL_FIELDS.values()]
+    """Return all references a consent entry mentions.
+
+    Raises:
+        TamperingFound: the entry does not hold a consent event.
+    """
+    found = [entry.body.get(ref) for ref, _ in EVENT_FIELDS.values()]
+    found += [_principal(entry).get(ref) for ref, _ in PRINCIPAL_FIELDS.values()]
     return [ref for ref in found if ref is not None]
 
 
@@ -216,16 +223,24 @@ def recorded_event(entry: Entry, held: Appointments, opened: Opened) -> Recorded
     return RecordedEvent(event, entry.idx, entry.recorded_at, answer)
 
 
+def _principal(entry: Entry) -> dict[str, Any]:
+    principal = entry.body.get("principal")
+    if not (isinstance(principal, dict) and "person_ref" in principal):
+        raise _no_consent_event(entry)
+    return principal
+
+
+def _no_consent_event(entry: Entry) -> TamperingFound:
+    return TamperingFound("does not hold a consent event", where=f"ledger entry {entry.idx}", hint="gate ledger verify")
+
+
 def _event(entry: Entry, opened: Opened) -> tuple[ConsentEvent, bool]:
-    body = entry.body
+    fields = _restored(entry.body, EVENT_FIELDS, opened)
+    fields["principal"] = _restored(_principal(entry), PRINCIPAL_FIELDS, opened)
     try:
-        fields = _restored(body, EVENT_FIELDS, opened)
-        fields["principal"] = _restored(body["principal"], PRINCIPAL_FIELDS, opened)
         event = parse_consent_event(fields)
-    except (InputError, KeyError, TypeError):
-        raise TamperingFound(
-            "does not hold a consent event", where=f"ledger entry {entry.idx}", hint="gate ledger verify"
-        ) from None
+    except InputError:
+        raise _no_consent_event(entry) from None
     return event, any(ref not in opened for ref in refs_of(entry))
 
 
