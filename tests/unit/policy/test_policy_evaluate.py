@@ -278,6 +278,22 @@ def test_a_strangers_withdrawal_is_reported_on_the_allow(policy: Policy) -> None
 
 
 @pytest.mark.parametrize(
+    ("answer", "verdict"),
+    [
+        (grant(3), Verdict.ALLOW),  # recorded later, effective before the withdrawal
+        (grant(1, effective_at="2023-08-25T00:00:00Z"), Verdict.ALLOW),  # recorded before, effective later
+        (grant(1), Verdict.BLOCK),  # neither
+        (grant(3, features=["other"]), Verdict.BLOCK),  # about something else
+        (grant(3, authority=Authority.NOT_ADMIN), Verdict.BLOCK),
+    ],
+)
+def test_under_strict_an_admin_must_answer_a_strangers_withdrawal(answer: RecordedEvent, verdict: Verdict) -> None:
+    stranger = withdrawal(2, authority=Authority.NOT_ADMIN)
+    account = group(grant(0), stranger, answer)
+    assert decide(load_policy("strict"), dataset(account, rows=[((0,), 1)])).verdict is verdict
+
+
+@pytest.mark.parametrize(
     ("events", "verdict"),
     [
         ((grant(1), withdrawal(2)), Verdict.BLOCK),
