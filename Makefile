@@ -3,7 +3,7 @@ PYTHON ?= $(firstword $(foreach v,3.11 3.12 3.13,$(shell command -v python$(v) 2
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: install demo test check ci bench lock clean
+.PHONY: install demo test check ci bench docs lock clean
 
 install: .venv/installed
 
@@ -32,6 +32,9 @@ ci: check test  ## everything; .ci/run starts the services it needs
 
 bench: install  ## speed and size as ratios of one run
 	$(BIN)/python -m benchmarks $(ARGS)
+
+docs: install  ## write the generated parts of the docs again
+	$(BIN)/python docs/generate.py
 
 lock: install  ## resolve the pinned, hashed lock again
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \

@@ -8,7 +8,7 @@ import typer
 
 from gate.cli.output import JSON, say, say_json
 
-app = typer.Typer(no_args_is_help=True, help="Record and show account profiles.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Record and show account profiles.")
 
 Account = Annotated[str, typer.Argument(metavar="ACCOUNT", help="The account.")]
 

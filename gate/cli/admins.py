@@ -9,7 +9,7 @@ import typer
 
 from gate.cli.output import JSON, progress_bar, say, say_json, table
 
-app = typer.Typer(no_args_is_help=True, help="Record and show who may consent for an account.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Record and show who may consent for an account.")
 
 Account = Annotated[str, typer.Argument(metavar="ACCOUNT", help="The account.")]
 Person = Annotated[str, typer.Argument(metavar="PERSON", help="Id of the person.")]

@@ -8,7 +8,7 @@ import typer
 
 from gate.cli.output import JSON, say, say_json
 
-app = typer.Typer(help="Say what the gate would decide, recording nothing.")
+app = typer.Typer(add_completion=False, help="Say what the gate would decide, recording nothing.")
 
 
 @app.command()

@@ -9,7 +9,7 @@ import typer
 
 from gate.cli.output import JSON, progress_bar, say, say_json, table
 
-app = typer.Typer(no_args_is_help=True, help="Record, import and show consent events.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Record, import and show consent events.")
 
 Account = Annotated[str, typer.Argument(metavar="ACCOUNT", help="The account the event is about.")]
 By = Annotated[str, typer.Option("--by", help="Id of the person who speaks for the account.")]

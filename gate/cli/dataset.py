@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from gate.domain.dataset import Dataset
     from gate.service.tagging import Tagged
 
-app = typer.Typer(no_args_is_help=True, help="Tag dataset versions and show their tags.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Tag dataset versions and show their tags.")
 
 Uri = Annotated[str, typer.Argument(metavar="URI", help="A URI or path of a file, folder or glob.")]
 Account = Annotated[

@@ -9,7 +9,9 @@ import typer
 
 from gate.cli.output import JSON, progress_bar, say, say_json
 
-app = typer.Typer(no_args_is_help=True, help="Verify the ledger, take checkpoints, prove entries.")
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="Verify the ledger, take checkpoints, prove entries."
+)
 
 
 @app.command()

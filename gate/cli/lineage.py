@@ -6,7 +6,7 @@ import typer
 
 from gate.cli.output import JSON, say, say_json
 
-app = typer.Typer(no_args_is_help=True, help="Deliver pending lineage events.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Deliver pending lineage events.")
 
 
 @app.callback()

@@ -8,7 +8,7 @@ import typer
 
 from gate.cli.output import JSON, say, say_json, table
 
-app = typer.Typer(no_args_is_help=True, help="Register who owns a model.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Register who owns a model.")
 
 
 @app.command()

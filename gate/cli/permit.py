@@ -10,7 +10,7 @@ import typer
 
 from gate.cli.output import JSON, say, say_json
 
-app = typer.Typer(no_args_is_help=True, help="Verify a permit.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Verify a permit.")
 
 
 @app.callback()
