@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gate.demo.home import Home
     from gate.demo.runs import Run
 
-app = typer.Typer(help="Run the example DAGs in a real Airflow and show what was blocked.")
+app = typer.Typer(add_completion=False, help="Run the example DAGs in a real Airflow and show what was blocked.")
 
 _NEEDED = ("apache-airflow", "apache-airflow-providers-openlineage", "av", "pandas", "scikit-learn")
 
@@ -49,15 +49,15 @@ def demo(
     with running_airflow(place, port) as airflow:
         _tell(f"starting Airflow in {place.path} (log: {place.log.name})", began)
         runs, problems = _play(place, airflow, began)
-        if as_json:
-            say_json({"runs": [run.to_dict() for run in runs], "events_path": str(place.events)})
-        else:
-            _show(place, airflow, runs)
-        for problem in problems:
-            _tell(f"NOT AS EXPECTED: {problem}", began)
-        if not once:
-            _tell(f"Airflow stays up at {airflow.url}; Ctrl-C stops it", began)
-            with suppress(KeyboardInterrupt):
+        with suppress(KeyboardInterrupt):
+            if as_json:
+                say_json({"runs": [run.to_dict() for run in runs], "events_path": str(place.events)})
+            else:
+                _show(place, airflow, runs)
+            for problem in problems:
+                _tell(f"NOT AS EXPECTED: {problem}", began)
+            if not once:
+                _tell(f"Airflow stays up at {airflow.url}; Ctrl-C stops it", began)
                 airflow.wait_until_stopped()
         _tell("stopping Airflow", began)
     raise typer.Exit(CheckFailed.exit_code if problems else 0)
@@ -80,8 +80,9 @@ def _play(home: Home, airflow: Airflow, began: float) -> tuple[list[Run], list[s
         _tell(f"{len(ended)} runs have ended; the last one begins", began)
         ended |= demo_runs.run_all(airflow, demo_runs.LAST)
         runs = [demo_runs.collect(service, airflow, dag_id, *end) for dag_id, end in ended.items()]
-        _tell("every run has ended", began)
+        _tell("every run has ended; deciding again, account by account", began)
         problems = [problem for run in runs for problem in demo_runs.surprises(run)]
+        problems += [problem for run in runs for problem in demo_runs.disagreements(service, run)]
     problems += _late_events(home, runs)
     return runs, problems
 
@@ -96,15 +97,18 @@ def _late_events(home: Home, runs: list[Run]) -> list[str]:
 
 
 def _show(home: Home, airflow: Airflow, runs: list[Run]) -> None:
-    table(("run", "verdict", "training", "why", "look at"), [_row(run) for run in runs])
-    say("")
-    say(f"Airflow: {airflow.url}  users and passwords: {_listed(airflow.passwords)}")
-    say(f"OpenLineage events: {home.events}")
-    say(f"ledger: GATE_HOME={home.gate} gate ledger verify")
+    columns = ("run", "verdict", "training task", "accounts, rows blocked", "why")
+    table(columns, [_row(run) for run in runs])
+    say("\nWhere to look:")
+    for run in runs:
+        say(f"  {run.url}")
+    say(f"  users: {_listed(airflow.passwords)}")
+    say(f"  OpenLineage events: {home.events}")
+    say(f"  the record: GATE_HOME={home.gate} gate ledger verify")
 
 
 def _row(run: Run) -> tuple[object, ...]:
-    return run.dag_id, run.verdict, run.train_state, run.why, run.url
+    return run.dag_id, run.verdict, run.train_state, f"{run.accounts_blocked}, {run.rows_blocked}", run.why
 
 
 def _listed(users: Mapping[str, str]) -> str:

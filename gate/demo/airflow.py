@@ -10,11 +10,11 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from gate.demo.home import USERS, Home, make_passwords
@@ -22,9 +22,11 @@ from gate.errors import CheckFailed, InputError
 from gate.resources import shipped
 
 NAMESPACE = "consent-gate-demo"  # of the OpenLineage jobs
+RUN_ID = "demo"  # every demo has an Airflow of its own; a short id makes addresses people can read
 START_SECONDS = 180
 STOP_SECONDS = 15
 _HOST = "127.0.0.1"
+_T = TypeVar("_T")
 _FOREIGN = ("AIRFLOW", "GATE_", "OPENLINEAGE")  # settings of other installations that must not leak into the demo
 _PARTS = ("metadatabase", "scheduler", "dag_processor")
 
@@ -74,11 +76,14 @@ class Airflow:
         Raises:
             CheckFailed: it ended, or is not healthy in time.
         """
-        for _ in self._patience("did not become healthy", START_SECONDS):
+
+        def healthy() -> bool | None:
             with suppress(OSError, CheckFailed):
                 health = self.call("GET", "/api/v2/monitor/health")
-                if all((health.get(part) or {}).get("status") == "healthy" for part in _PARTS):
-                    break
+                return all((health.get(part) or {}).get("status") == "healthy" for part in _PARTS) or None
+            return None
+
+        self._wait_for(healthy, "did not become healthy", START_SECONDS)
         admin = {"username": "admin", "password": self.passwords["admin"]}
         self.token = self.call("POST", "/auth/token", admin)["access_token"]
 
@@ -88,18 +93,21 @@ class Airflow:
         Raises:
             CheckFailed: one cannot be imported, or is not there in time.
         """
-        for _ in self._patience("did not find the demo's DAGs", START_SECONDS):
+
+        def parsed() -> bool | None:
             errors = self.call("GET", "/api/v2/importErrors")["import_errors"]
             if errors:
                 last = errors[0]["stack_trace"].strip().splitlines()[-1]
                 raise CheckFailed(f"a DAG cannot be imported: {last}", where=errors[0]["filename"])
             dags = self.call("GET", "/api/v2/dags?limit=100")["dags"]
-            if {dag["dag_id"] for dag in dags}.issuperset(wanted):
-                return
+            return {dag["dag_id"] for dag in dags}.issuperset(wanted) or None
+
+        self._wait_for(parsed, "did not find the demo's DAGs", START_SECONDS)
 
     def trigger(self, dag_id: str) -> str:
-        """Start a run and return its id."""
-        run_id: str = self.call("POST", f"/api/v2/dags/{dag_id}/dagRuns", {"logical_date": None})["dag_run_id"]
+        """Start the DAG's only run of this demo and return its id."""
+        body = {"dag_run_id": RUN_ID, "logical_date": None}
+        run_id: str = self.call("POST", f"/api/v2/dags/{dag_id}/dagRuns", body)["dag_run_id"]
         return run_id
 
     def wait_for_runs(self, runs: Mapping[str, str], seconds: int) -> dict[str, str]:
@@ -111,14 +119,14 @@ class Airflow:
         Raises:
             CheckFailed: one is still going after `seconds`.
         """
-        states: dict[str, str] = {}
-        for _ in self._patience("did not finish its runs", seconds):
-            for dag_id, run_id in runs.items():
-                if states.get(dag_id) not in ("success", "failed"):
-                    states[dag_id] = self.call("GET", f"/api/v2/dags/{dag_id}/dagRuns/{quote(run_id)}")["state"]
-            if all(state in ("success", "failed") for state in states.values()):
-                break
-        return states
+
+        def ended() -> dict[str, str] | None:
+            found = self.call("GET", "/api/v2/dags/~/dagRuns?limit=100")["dag_runs"]
+            states = {run["dag_id"]: run["state"] for run in found if runs.get(run["dag_id"]) == run["dag_run_id"]}
+            done = [state for state in states.values() if state in ("success", "failed")]
+            return states if len(done) == len(runs) else None
+
+        return self._wait_for(ended, "did not finish its runs", seconds)
 
     def task_states(self, dag_id: str, run_id: str) -> dict[str, str | None]:
         """Return the state of each task of a run."""
@@ -133,16 +141,18 @@ class Airflow:
         """Wait until Airflow ends by itself: somebody else stopped it."""
         self.process.wait()
 
-    def _patience(self, failure: str, seconds: float) -> Iterator[None]:
+    def _wait_for(self, ask: Callable[[], _T | None], failure: str, seconds: int) -> _T:
         deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
+        while (answer := ask()) is None:
             if (code := self.process.poll()) is not None:
-                raise CheckFailed(
-                    f"Airflow ended with code {code}", where=str(self.home.log), hint=_tail(self.home.log)
-                )
-            yield
-            time.sleep(0.4)
-        raise CheckFailed(f"Airflow {failure} within {seconds} s", where=str(self.home.log), hint=_tail(self.home.log))
+                raise self._failed(f"ended with code {code}")
+            if time.monotonic() > deadline:
+                raise self._failed(f"{failure} within {seconds} s")
+            time.sleep(0.5)
+        return answer
+
+    def _failed(self, what: str) -> CheckFailed:
+        return CheckFailed(f"Airflow {what}", where=str(self.home.log), hint=_tail(self.home.log))
 
 
 @contextmanager

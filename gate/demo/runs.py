@@ -10,10 +10,11 @@ from typing import Any
 from gate.demo.airflow import Airflow
 from gate.demo.home import Home
 from gate.demo.places import MODEL, output_folder
-from gate.domain.decision import Citation, Decision
+from gate.domain.decision import Citation, Decision, WantedUse
 from gate.domain.words import Reason, Requirement, Verdict
 from gate.service.core import Service
-from gate.service.deciding import decision_of_run
+from gate.service.deciding import Outcome, decision_of_run, lacking_accounts
+from gate.service.differential import differential
 from gate.service.redeeming import refusal_of_run
 
 GATE_TASK = "consent_gate"
@@ -140,7 +141,7 @@ def collect(service: Service, airflow: Airflow, dag_id: str, run_id: str, state:
         verdict=outcome.decision.verdict.value if outcome else "",
         reasons=tuple(sorted(reasons)),
         rows_blocked=outcome.record["rows_blocked"] if outcome else 0,
-        accounts_blocked=outcome.record["accounts_blocked"] if outcome else 0,
+        accounts_blocked=_distinct_accounts(service, outcome) if outcome else 0,
         model_path=str(model) if model.exists() else None,
         why=_why(outcome.decision if outcome else None, refusal.body["message"] if refusal else None),
         url=airflow.run_url(dag_id, run_id),
@@ -165,6 +166,17 @@ def surprises(run: Run) -> list[str]:
     return found
 
 
+def disagreements(service: Service, run: Run) -> list[str]:
+    """Decide again about the run's data, account by account and row by row, and say where the answers differ."""
+    outcome = decision_of_run(service, run.dag_id, run.run_id)
+    if outcome is None:
+        return []
+    use = outcome.decision.use
+    wanted = WantedUse(use.purpose, use.feature, use.model)
+    found = differential(service, [version.dataset for version in outcome.versions], wanted)
+    return [f"{run.dag_id}: joined and one by one, the answers differ: {difference}" for difference in found]
+
+
 def missing_events(home: Home, runs: Collection[Run]) -> set[str]:
     """Return the OpenLineage jobs of these runs whose end is not in the event file yet."""
     ended = {run.dag_id for run in runs}
@@ -172,6 +184,13 @@ def missing_events(home: Home, runs: Collection[Run]) -> set[str]:
     lines = home.events.read_bytes().splitlines(keepends=True) if home.events.exists() else []
     events = [json.loads(line) for line in lines if line.endswith(b"\n")]
     return ended - {event["job"]["name"] for event in events if event.get("eventType") in ("COMPLETE", "FAIL")}
+
+
+def _distinct_accounts(service: Service, outcome: Outcome) -> int:
+    """Count the accounts that lack something; one that does in three datasets counts once."""
+    with service.ledger.read() as reader:
+        lacking = lacking_accounts(reader, reader.entry(outcome.index))
+    return len({name for _, accounts in lacking for name, _ in accounts})
 
 
 _EMITTING = ("success", "failed")
@@ -183,7 +202,7 @@ def _why(decision: Decision | None, refusal: str | None) -> str:
     if refusal:
         return f"training refused: {refusal}"
     if decision.verdict is Verdict.BLOCK:
-        return f"{', '.join(decision.reasons)} ({decision.accounts_blocked} accounts, {decision.rows_blocked} rows)"
+        return ", ".join(decision.reasons)
     finding = decision.findings[0]
     requirement = "no consent needed" if finding.requirement is Requirement.ALLOW else "every account consented"
     return "; ".join([requirement, *(_cite(citation) for citation in finding.citations[:1])])

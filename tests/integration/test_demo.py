@@ -12,11 +12,11 @@ from pathlib import Path
 
 import joblib
 import pytest
-from gate.demo.lake import ACCOUNTS
 
+from gate.demo.lake import ACCOUNTS, CLINICS, SCHOOLS
 from support.openlineage_spec import errors_of
 
-pytestmark = [pytest.mark.airflow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.airflow, pytest.mark.timeout(900), pytest.mark.xdist_group("demo")]
 
 GATE = Path(sys.executable).with_name("gate")
 FIELDS = {
@@ -94,6 +94,12 @@ def test_every_consent_history_shows_its_own_reason(runs):
         "wrong_toggle",
         "wrong_feature",
     }
+
+
+def test_blocked_accounts_count_once_however_many_datasets_they_are_in(runs):
+    assert runs["train_meeting_summary"]["accounts_blocked"] == len(ACCOUNTS) - 1
+    assert runs["train_for_vendor"]["accounts_blocked"] == 1
+    assert runs["train_outcomes"]["accounts_blocked"] == len({*SCHOOLS, *CLINICS})
 
 
 def test_no_consent_reaches_a_third_party_model(runs):

@@ -5,17 +5,21 @@ import subprocess
 import sys
 
 import pytest
+
 from gate.resources import shipped
+
+pytestmark = pytest.mark.xdist_group("demo_dags")  # parse the files once
 
 PARSE = """
 import importlib.util, json, sys
 from airflow.sdk import dag, task
 before = set(sys.modules)
+from airflow.sdk.definitions._internal.contextmanager import DagContext
+DagContext.current_autoregister_module_name = "parsed"  # as Airflow's own parser does
 spec = importlib.util.spec_from_file_location("parsed", sys.argv[1])
-module = importlib.util.module_from_spec(spec)
+module = sys.modules["parsed"] = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(module)
 from gate.airflow.guard import guard_of
-from airflow.sdk.definitions._internal.contextmanager import DagContext
 dags = list(DagContext.autoregistered_dags)
 heavy = {"pandas", "numpy", "pyarrow", "duckdb", "ibis", "av", "sklearn", "great_expectations", "sqlalchemy"}
 print(json.dumps({

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 import pytest
+
 from gate.demo import history
 from gate.demo.lake import ACCOUNTS
 from gate.domain.authority import authority

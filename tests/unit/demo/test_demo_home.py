@@ -4,6 +4,7 @@ import json
 import stat
 
 import pytest
+
 from gate.demo.airflow import environment
 from gate.demo.home import USERS, Home, make_passwords, new_home
 from gate.demo.places import lake_uri, output_folder

@@ -6,6 +6,7 @@ import wave
 import av
 import pyarrow.parquet as pq
 import pytest
+
 from gate.demo.lake import ACCOUNTS, CLINICS, SCHOOLS, make_lake
 from gate.demo.models import fhir_values, hl7_values, read_sound, spoken_lines
 

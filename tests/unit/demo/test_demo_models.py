@@ -5,6 +5,7 @@ import json
 import joblib
 import pandas as pd
 import pytest
+
 from gate.demo import models
 from gate.demo.lake import ACCOUNTS, CLINICS, SCHOOLS, make_lake
 
