@@ -75,7 +75,10 @@ def file_list(files: Iterable[FileRef], con: Backend) -> str:
     """Return a SQL list of the files that matches each by its name alone, and let `con` open remote ones."""
     files = tuple(files)
     if remote := next((file for file in files if not file.is_local), None):
-        con.register_filesystem(filesystem(remote.url)[0])
+        fs, _ = filesystem(remote.url)
+        protocols = {fs.protocol} if isinstance(fs.protocol, str) else set(fs.protocol)
+        if not protocols & set(con.con.list_filesystems()):
+            con.register_filesystem(fs)
     return "[" + ", ".join(literal(_GLOB.sub(lambda char: f"[{char[0]}]", file.url)) for file in files) + "]"
 
 

@@ -111,8 +111,14 @@ def _exact(head: bytes) -> Iterator[tuple[Category, str]]:
         yield Category.PHI, "HL7 v2 message"
     elif head[128:132] == b"DICM":
         yield Category.PHI, "DICOM file"
-    elif text[:3] == b"ISA" and len(text) > 103 and {text[at] for at in _X12_SEPARATORS} == {text[3]}:
+    elif _is_x12(text):
         yield Category.PHI, "X12 interchange"
+
+
+def _is_x12(text: bytes) -> bool:
+    if text[:3] != b"ISA" or len(text) <= _X12_SEPARATORS[-1] or text[3:4].isspace():
+        return False
+    return {text[at] for at in _X12_SEPARATORS} == {text[3]}
 
 
 def _tracks(file: FileRef, container: str | None) -> Iterator[tuple[Category, str]]:

@@ -24,6 +24,7 @@ _HEADER = 1 << 20  # bytes a CSV header may take
 _SHOWN = 20  # column names in an error message
 _DELIMITERS = (",", ";", "\t", "|")
 _MIXED = "lists accounts in mixed types: {}"
+_NOTHING = "nothing but nulls"
 _ONE_TYPE = "write every account id as text"
 
 
@@ -95,6 +96,8 @@ def _parquet(layout: Layout, wanted: Wanted, con: Backend) -> str:
     casts = []
     for name, found in kinds.items():
         if len(found) > 1:
+            found.discard(_NOTHING)
+        if len(found) > 1:
             raise DatasetError(_MIXED.format(" and ".join(sorted(found))), where=layout.dataset.uri, hint=_ONE_TYPE)
         kind = found.pop()
         if name == wanted.category and kind.startswith("lists"):
@@ -130,7 +133,7 @@ def parquet_schema(file: FileRef) -> pa.Schema:
 
 
 def account_kind(kind: pa.DataType, name: str, where: str) -> str:
-    """Name the type of an account or category column: text, integers, or lists of one of them.
+    """Name the type of an account or category column: text, integers, nothing but nulls, or lists of one of them.
 
     Raises:
         DatasetError: a type that is no identity, such as a fraction or a date.
@@ -141,6 +144,8 @@ def account_kind(kind: pa.DataType, name: str, where: str) -> str:
         return account_kind(kind.value_type, name, where)
     if types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind):
         return "text"
+    if types.is_null(kind):
+        return _NOTHING
     if types.is_integer(kind):
         return "integers"
     if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):

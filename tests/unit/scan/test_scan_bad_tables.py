@@ -7,12 +7,13 @@ import sys
 
 import pyarrow as pa
 import pytest
+from pyarrow import parquet
+
 from gate.domain.dataset import dataset
 from gate.errors import CannotDecide, DatasetError
 from gate.scan.coverage import account_ids, account_rows, count_coverage
 from gate.scan.engine import engine
 from gate.scan.tables import relation
-from pyarrow import parquet
 
 SECRET = "acme-secret"
 

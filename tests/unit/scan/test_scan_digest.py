@@ -5,6 +5,7 @@ import threading
 
 import fsspec
 import pytest
+
 from gate.domain.canonical import digest
 from gate.domain.dataset import dataset
 from gate.errors import DatasetError

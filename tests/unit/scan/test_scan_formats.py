@@ -4,10 +4,11 @@ import gzip
 
 import pyarrow as pa
 import pytest
+from pyarrow import parquet
+
 from gate.domain.dataset import dataset
 from gate.errors import DatasetError
 from gate.scan.formats import detect
-from pyarrow import parquet
 
 WAV = b"RIFF\x24\0\0\0WAVEfmt "
 

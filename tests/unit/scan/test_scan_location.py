@@ -8,6 +8,7 @@ from pathlib import Path
 
 import fsspec
 import pytest
+
 from gate.domain.dataset import dataset
 from gate.errors import DatasetError
 from gate.scan.location import FileRef, is_single_file, list_files, read_chunks, read_head

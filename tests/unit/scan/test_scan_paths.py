@@ -1,6 +1,7 @@
 """Accounts and partitions that stand in file names."""
 
 import pytest
+
 from gate.scan.paths import partitions_of_path, path_reader
 
 
