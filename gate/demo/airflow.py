@@ -180,7 +180,7 @@ def running_airflow(home: Home, port: int | None = None) -> Iterator[Airflow]:
     try:
         yield Airflow(home, ports[0], process, passwords)
     finally:
-        _stop(process)
+        stop_session(process)
 
 
 def environment(home: Home, ports: tuple[int, ...], environ: Mapping[str, str] = os.environ) -> dict[str, str]:
@@ -226,8 +226,9 @@ def _free_ports(count: int, wanted: int | None) -> tuple[int, ...]:
     # All are held at once, so that they differ; Airflow binds them a moment later.
     sockets = [socket.socket() for _ in range(count)]
     try:
-        for place, one in enumerate(sockets):
-            one.bind((_HOST, wanted or 0) if place == 0 else (_HOST, 0))
+        for number, one in zip([wanted or 0, *[0] * (count - 1)], sockets, strict=True):
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a demo that just ended is no obstacle
+            one.bind((_HOST, number))
         return tuple(one.getsockname()[1] for one in sockets)
     except (OSError, OverflowError) as error:
         raise InputError(f"port {wanted} cannot be used: {error}", where="--port", hint="choose another") from None
@@ -236,10 +237,15 @@ def _free_ports(count: int, wanted: int | None) -> tuple[int, ...]:
             one.close()
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    """End the whole session: Airflow puts running tasks into process groups of their own."""
+def stop_session(process: subprocess.Popen[bytes], patience: float = STOP_SECONDS) -> None:
+    """End a process that leads a session, and all of that session: Airflow gives tasks process groups of their own.
+
+    Args:
+        process: the leader.
+        patience: seconds between asking and killing.
+    """
     _signal_all(process.pid, signal.SIGTERM)
-    deadline = time.monotonic() + STOP_SECONDS
+    deadline = time.monotonic() + patience
     try:
         while _signal_all(process.pid, None) and time.monotonic() < deadline:
             process.poll()
