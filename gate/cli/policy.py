@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from gate.policy.lint import LintReport
     from gate.policy.rows import Policy
 
-app = typer.Typer(no_args_is_help=True, help="Show, check, test and compare policies.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Show, check, test and compare policies.")
 
 DEFAULT_POLICY = "zoom-2023-08"
 _HELP = "A shipped policy's name, or a file."

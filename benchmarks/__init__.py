@@ -1,0 +1,1 @@
+"""Speed and size, as ratios against a peer measured in the same run; `make bench` runs all."""
