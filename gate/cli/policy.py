@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gate.cli.output import JSON, say, say_json, table
+from gate.policy import DEFAULT_POLICY
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Show, check, test and compare policies.")
 
-DEFAULT_POLICY = "zoom-2023-08"
 _HELP = "A shipped policy's name, or a file."
 
 Named = Annotated[str, typer.Argument(metavar="[POLICY]", help=_HELP)]
@@ -179,9 +179,31 @@ def run_cases(
         case, decision = result.case, result.decision
         say(f"FAILED {case.id}")
         say(f"  expected {case.verdict} {', '.join(sorted(case.reasons))}".rstrip())
-        say(f"  got      {decision.verdict} {', '.join(decision.reasons)}".rstrip())
+        say(f"  got      {decision.verdict} {', '.join(result.reasons)}".rstrip())
     say(f"{len(results) - len(failed)} passed, {len(failed)} failed")
     raise typer.Exit(1 if failed else 0)
+
+
+@app.command()
+def activate(
+    policy: Annotated[str, typer.Argument(metavar="POLICY", help=_HELP)],
+    as_json: bool = JSON,
+) -> None:
+    """Follow this policy from now on: a dated ledger entry with the whole table. Lint it first."""
+    from gate.errors import CheckFailed
+    from gate.policy.lint import lint as check
+    from gate.service.actors import local_actor
+    from gate.service.core import activate_policy, open_service
+
+    loaded = _load(policy)
+    if check(loaded).problems:
+        raise CheckFailed(f"{loaded.name} has gaps or contradictions", hint=f"gate policy lint {policy}")
+    with open_service() as service:
+        index = activate_policy(service, loaded, by=local_actor(), via="cli")
+    if as_json:
+        return say_json({"name": loaded.name, "digest": loaded.digest, "index": index})
+    say(f"{loaded.name} is active since ledger entry {index}")
+    return None
 
 
 @app.command()

@@ -62,7 +62,12 @@ class CaseResult:
     @property
     def ok(self) -> bool:
         """Whether the verdict is the expected one and no expected reason is missing."""
-        return self.decision.verdict is self.case.verdict and self.case.reasons <= set(self.decision.reasons)
+        return self.decision.verdict is self.case.verdict and self.case.reasons <= set(self.reasons)
+
+    @property
+    def reasons(self) -> tuple[Reason, ...]:
+        """All reason codes, sorted: of what blocks, and of what was recorded without effect."""
+        return tuple(sorted({reason for finding in self.decision.findings for reason in finding.reasons}))
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-ready fields: id, verdict, reasons, rows, citations, ok."""
@@ -70,7 +75,7 @@ class CaseResult:
         return {
             "id": self.case.id,
             "verdict": self.decision.verdict.value,
-            "reasons": [reason.value for reason in self.decision.reasons],
+            "reasons": [reason.value for reason in self.reasons],
             "rows": list(dict.fromkeys(finding.row for finding in self.decision.findings if finding.row)),
             "citations": [citation.to_dict() for citation in citations],
             "ok": self.ok,

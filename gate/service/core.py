@@ -21,12 +21,13 @@ from gate.permits.keys import (
     public_key_from_text,
     public_key_to_text,
 )
+from gate.policy import DEFAULT_POLICY
 from gate.policy.table import Policy, load_policy, parse_policy
+from gate.service.actors import recorded_actor
 from gate.service.clock import utc_now
 from gate.service.settings import Settings, read_settings
 
 SETUP = "service:setup"
-DEFAULT_POLICY = "zoom-2023-08"  # activated at genesis, by name and digest, until somebody activates another
 
 
 @dataclass
@@ -152,6 +153,17 @@ def append_policy_activation(tx: Transaction, policy: Policy, *, recorded_at: da
     body = {"name": policy.name, "version": policy.version, "digest": kept}
     subject = f"{policy.digest}@{tx.size}"  # the same policy may be activated again after another
     return tx.append("policy_activation", subject, body, recorded_at=recorded_at, by=by, via=via)[0]
+
+
+def activate_policy(service: Service, policy: Policy, *, by: str, via: str) -> int:
+    """Activate a policy; activating the active one adds nothing.
+
+    Returns:
+        The ledger index since which it is active.
+    """
+    now = service.clock()
+    with service.ledger.write() as tx:
+        return append_policy_activation(tx, policy, recorded_at=now, by=recorded_actor(tx, by), via=via).idx
 
 
 def named_key(reader: Reader) -> str | None:

@@ -12,7 +12,7 @@ from gate.domain.words import Ownership
 from gate.errors import PermitRefused
 from gate.policy.table import load_policy
 from gate.service.consents import record_model, record_profile
-from gate.service.core import Service, append_policy_activation
+from gate.service.core import Service, activate_policy
 from gate.service.deciding import decide
 from gate.service.redeeming import check_still_standing, redeem, refusal_of_run
 from gate.service.tagging import tag_dataset
@@ -110,8 +110,7 @@ def test_whatever_the_decision_rested_on(
 
 
 def _activate(service: Service, name: str) -> None:
-    with service.ledger.write() as tx:
-        append_policy_activation(tx, load_policy(name), recorded_at=service.clock(), by="service:test", via="cli")
+    activate_policy(service, load_policy(name), by="eve", via="cli")
 
 
 def test_new_tags_of_the_dataset(service: Service, data) -> None:
