@@ -120,11 +120,11 @@ class Reader:
         """The ledger's own name, made when it was created.
 
         Raises:
-            LedgerUnavailable: it was never given one.
+            TamperingFound: it was taken away.
         """
         found = self.connection.execute(select(tables.meta.c.value).where(tables.meta.c.key == "origin")).scalar()
         if found is None:
-            raise LedgerUnavailable("the ledger has no name", hint="gate db upgrade", reason="cannot_decide")
+            raise TamperingFound("the ledger's name is gone", hint="restore the database from a backup")
         return str(found)
 
     @property

@@ -168,7 +168,8 @@ def open_ledger(url: str, *, salt: Salt = random_salt, wait: float = database.WA
 
 
 def _name(connection: Connection, salt: Salt) -> None:
-    """Give the ledger its origin, once."""
+    """Give an empty ledger its origin, once; one that holds entries never gets another."""
     key, value = tables.meta.c.key, tables.meta.c.value
-    if connection.execute(select(value).where(key == "origin")).scalar() is None:
+    named = connection.execute(select(value).where(key == "origin")).scalar() is not None
+    if not named and Reader(connection).size == 0:
         connection.execute(tables.meta.insert(), {"key": "origin", "value": f"consent-gate.ledger/{salt().hex()}"})

@@ -135,8 +135,8 @@ def _statement(payload: bytes) -> dict[str, Any] | None:
         return None
     well_formed = (
         isinstance(statement["body"], dict)
-        and statement["kind"] in KINDS
         and all(isinstance(statement[name], str) for name in ("by", "kind", "subject", "via"))
+        and statement["kind"] in KINDS
         and type(statement["v"]) is int
         and statement["v"] == VERSION
         and recorded_at == statement["recorded_at"]
@@ -232,7 +232,8 @@ def _check_mentions(walk: _Walk, statements: Sequence[dict[str, Any]]) -> None:
         refs.extend(_refs(statement["body"]))
         if statement["by"].startswith(_PERSON):
             refs.append(statement["by"].removeprefix(_PERSON))
-        if named := statement["body"].get(_ATTACHED.get(statement["kind"], "")):
+        named = statement["body"].get(_ATTACHED.get(statement["kind"], ""))
+        if isinstance(named, str):
             attached.append(named)
         if statement["kind"] == "genesis" and statement["body"].get("origin", walk.reader.origin) != walk.reader.origin:
             walk.report("origin", "the first entry names another ledger")

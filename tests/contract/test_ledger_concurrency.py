@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.synchronize import Event
 
 from gate.ledger.store import create_ledger
-
 from support.ledgers import COMMON, check, fresh, numbered, opened
 
 SPAWN = multiprocessing.get_context("spawn")

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from gate.domain.consent import UNKNOWN_PROFILE, Profile
 from gate.domain.decision import AccountFacts
 from gate.domain.words import Authority, Ownership, Purpose
 from gate.errors import TamperingFound
 from gate.ledger import records, state
 from gate.ledger.store import Transaction
-
 from support.ledgers import COMMON, NOW, appointment, at, consent, fresh, sqlite_url
 
 LIVE = {**COMMON, "via": "cli"}

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gate.errors import InputError, LedgerUnavailable
-from gate.ledger import database, merkle, records
-from gate.ledger.store import NewEntry, create_ledger, open_ledger
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import DBAPIError
 
+from gate.errors import InputError, LedgerUnavailable
+from gate.ledger import database, merkle, records
+from gate.ledger.store import NewEntry, create_ledger, open_ledger
 from support.ledgers import COMMON, NOW, check, consent, fill, fresh, numbered, opened
 
 
@@ -269,6 +269,18 @@ def test_readers_see_one_state(ledger_url: str) -> None:
             assert reader.size == 9
 
 
+def test_there_is_one_writer(ledger_url: str) -> None:
+    with fresh(ledger_url) as ledger, opened(ledger_url, wait=0.2) as other:
+        with ledger.write() as tx:
+            tx.append_many(numbered(0, 3))
+            with pytest.raises(LedgerUnavailable, match=r"locked by another process.*try again"), other.write():
+                pytest.fail("two writers at once")
+            with other.read() as reader:
+                assert reader.size == 0
+        with other.write() as tx:
+            assert tx.size == 3
+
+
 def test_the_outbox_gives_failures_later_and_sent_events_never(ledger_url: str) -> None:
     with fresh(ledger_url) as ledger:
         with ledger.write() as tx:
@@ -324,6 +336,7 @@ def test_what_slips_past_row_triggers_is_refused_too(ledger_url: str, table: str
 def test_the_migrations_make_the_tables_we_use(ledger_url: str) -> None:
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
+
     from gate.ledger.tables import metadata
 
     create_ledger(ledger_url)

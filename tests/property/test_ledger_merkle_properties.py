@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 
-from gate.ledger import merkle
 from hypothesis import given
 from hypothesis import strategies as st
+
+from gate.ledger import merkle
 
 
 def naive(hashes: list[bytes]) -> bytes:

@@ -8,13 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
 from gate.domain.words import Ownership
 from gate.errors import TamperingFound
 from gate.ledger import records
 from gate.ledger.checkpoints import Note
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-
 from support.ledgers import COMMON, check, fill, fresh, numbered, sqlite_url
 
 ENTRIES = 530  # two kept nodes, and some leaves beyond them

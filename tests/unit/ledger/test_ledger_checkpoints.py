@@ -7,6 +7,7 @@ import base64
 import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
 from gate.errors import InputError, TamperingFound
 from gate.ledger.checkpoints import key_id, note_text, parse_note, sign_note, verify_note
 

@@ -12,10 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from gate.errors import InputError, LedgerUnavailable, TamperingFound
-from gate.ledger.store import NewEntry, create_ledger, open_ledger
 from sqlalchemy import event
 
+from gate.errors import InputError, LedgerUnavailable, TamperingFound
+from gate.ledger.store import NewEntry, create_ledger, open_ledger
 from support.ledgers import COMMON, check, fresh, numbered, opened, sqlite_url
 
 
@@ -194,13 +194,15 @@ def test_parameters_never_show(path: Path) -> None:
         assert ledger.engine.hide_parameters
 
 
-def test_a_ledger_without_a_name(path: Path) -> None:
-    with fresh(sqlite_url(path)) as ledger:
-        with sqlite3.connect(path) as raw:
-            raw.execute("DELETE FROM meta")
-        raw.close()
-        with pytest.raises(LedgerUnavailable, match="no name"), ledger.read() as reader:
-            assert reader.origin
+def test_a_ledger_that_lost_its_name_never_gets_another(path: Path) -> None:
+    with fresh(sqlite_url(path)) as ledger, ledger.write() as tx:
+        tx.append_many(numbered(0, 1))
+    with sqlite3.connect(path) as raw:
+        raw.execute("DELETE FROM meta")
+    raw.close()
+    create_ledger(sqlite_url(path))
+    with pytest.raises(TamperingFound, match=r"name is gone.*backup"):
+        check(sqlite_url(path))
 
 
 def test_entry_bytes_must_be_exact(path: Path) -> None:

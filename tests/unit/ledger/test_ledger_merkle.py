@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from gate.ledger import merkle
 
 LEAVES = [

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+
 from gate.domain.consent import Profile
 from gate.domain.decision import AccountFacts
 from gate.errors import LedgerUnavailable
 from gate.ledger import records, state
 from gate.ledger.snapshots import Snapshot, build_snapshot
-
 from support.ledgers import COMMON, NOW, appointment, at, consent, fresh, opened, sqlite_url
 
 TERMS = [at("2023-08-07")]
