@@ -8,13 +8,14 @@ import json
 import fsspec
 import pyarrow as pa
 import pytest
+from pyarrow import parquet
+
 from gate.domain.dataset import dataset
 from gate.domain.decision import RowGroup
 from gate.scan.coverage import CoverageCounts, account_ids, account_rows, count_coverage
 from gate.scan.engine import engine
 from gate.scan.subset import write_subset
 from gate.scan.tables import relation
-from pyarrow import parquet
 
 ROWS = [
     ("a", "audio"),
