@@ -19,7 +19,7 @@ demo: install  ## the main job in a real Airflow; ARGS="--once --json" for scrip
 	@$(BIN)/gate demo $(ARGS)
 
 test: install  ## what a user runs; skips what needs a service that is not there
-	$(BIN)/pytest -n 2 --dist loadgroup $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadgroup -m "not slow" $(ARGS)
 
 check: install  ## style, types, layers, policies
 	$(BIN)/ruff check .
@@ -29,6 +29,7 @@ check: install  ## style, types, layers, policies
 	$(BIN)/gate policy lint
 
 ci: check test  ## everything; .ci/run starts the services it needs
+	$(BIN)/pytest -m slow
 
 bench: install  ## speed and size as ratios of one run
 	$(BIN)/python -m benchmarks $(ARGS)

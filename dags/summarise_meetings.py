@@ -6,6 +6,7 @@ is a plain `@task`, because only training needs a permit.
 """
 
 from airflow.sdk import dag, task
+
 from gate.airflow import ConsentGateOperator, TagDatasetOperator, dataset, use
 from gate.demo.places import lake_uri
 
@@ -21,6 +22,7 @@ def summarise_meetings():
     @task
     def summarise(run_id=None):
         import pandas as pd
+
         from gate.demo import models, places
 
         summary = models.summarise(pd.read_json(LIVE.uri, lines=True)["text"])

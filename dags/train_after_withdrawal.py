@@ -5,6 +5,7 @@ harbor's admin agrees, the gate passes and issues a permit, the admin withdraws,
 """
 
 from airflow.sdk import dag, task
+
 from gate.airflow import ConsentGateOperator, TagDatasetOperator, dataset, training, use
 from gate.demo.places import lake_uri
 

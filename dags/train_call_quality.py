@@ -5,6 +5,7 @@ the decision cites the clause that says so. It still passes the gate: only the g
 """
 
 from airflow.sdk import dag
+
 from gate.airflow import ConsentGateOperator, TagDatasetOperator, dataset, training, use
 from gate.demo.places import lake_uri
 

@@ -5,6 +5,7 @@ reaches that. A DAG author cannot say otherwise: ownership comes from the model 
 """
 
 from airflow.sdk import dag
+
 from gate.airflow import ConsentGateOperator, TagDatasetOperator, dataset, training, use
 from gate.demo.places import lake_uri
 

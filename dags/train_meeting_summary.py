@@ -5,6 +5,7 @@ what; the training task never starts. Even if somebody marks the gate successful
 """
 
 from airflow.sdk import dag
+
 from gate.airflow import ConsentGateOperator, TagDatasetOperator, dataset, training, use
 from gate.demo.places import lake_uri
 

@@ -6,6 +6,7 @@ writes the consented rows and files as new dataset versions and permits only the
 """
 
 from airflow.sdk import dag
+
 from gate.airflow import ConsentGateOperator, TagDatasetOperator, dataset, training, use
 from gate.demo.places import lake_uri
 

@@ -4,6 +4,7 @@ Consent to the use of meeting content does not cover regulated records: these ne
 """
 
 from airflow.sdk import dag
+
 from gate.airflow import ConsentGateOperator, TagDatasetOperator, dataset, training, use
 from gate.demo.places import lake_uri
 

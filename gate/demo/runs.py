@@ -13,7 +13,7 @@ from gate.demo.places import MODEL, output_folder
 from gate.domain.decision import Citation, Decision, WantedUse
 from gate.domain.words import Reason, Requirement, Verdict
 from gate.service.core import Service
-from gate.service.deciding import Outcome, decision_of_run, lacking_accounts
+from gate.service.deciding import Outcome, decision_of_run
 from gate.service.differential import differential
 from gate.service.redeeming import refusal_of_run
 
@@ -69,7 +69,7 @@ TOGETHER: Mapping[str, Expected] = {
 LAST: Mapping[str, Expected] = {
     # The gate allows, then the customer withdraws: the training task is what refuses.
     "train_after_withdrawal": Expected(
-        "failed", "success", "failed", Verdict.ALLOW, frozenset({Reason.CONSENT_WITHDRAWN})
+        "failed", "success", "failed", Verdict.BLOCK, frozenset({Reason.CONSENT_WITHDRAWN})
     ),
 }
 """Started when nothing else runs, because it changes what accounts consent to."""
@@ -82,7 +82,7 @@ class Run:
     """What came of one DAG run.
 
     Attributes:
-        verdict: of the gate's decision; empty when none was recorded.
+        verdict: of the gate's decision, or `block` when training was refused; empty when nothing was recorded.
         reasons: of the block, or of the training task's refusal.
         why: for people, in one line.
         url: the run in Airflow's UI.
@@ -138,10 +138,10 @@ def collect(service: Service, airflow: Airflow, dag_id: str, run_id: str, state:
         state=state,
         gate_state=tasks.get(GATE_TASK),
         train_state=tasks.get(EXPECTED[dag_id].task_id),
-        verdict=outcome.decision.verdict.value if outcome else "",
+        verdict=_verdict(outcome, refused=refusal is not None),
         reasons=tuple(sorted(reasons)),
         rows_blocked=outcome.record["rows_blocked"] if outcome else 0,
-        accounts_blocked=_distinct_accounts(service, outcome) if outcome else 0,
+        accounts_blocked=outcome.record["accounts_blocked"] if outcome else 0,
         model_path=str(model) if model.exists() else None,
         why=_why(outcome.decision if outcome else None, refusal.body["message"] if refusal else None),
         url=airflow.run_url(dag_id, run_id),
@@ -186,11 +186,10 @@ def missing_events(home: Home, runs: Collection[Run]) -> set[str]:
     return ended - {event["job"]["name"] for event in events if event.get("eventType") in ("COMPLETE", "FAIL")}
 
 
-def _distinct_accounts(service: Service, outcome: Outcome) -> int:
-    """Count the accounts that lack something; one that does in three datasets counts once."""
-    with service.ledger.read() as reader:
-        lacking = lacking_accounts(reader, reader.entry(outcome.index))
-    return len({name for _, accounts in lacking for name, _ in accounts})
+def _verdict(outcome: Outcome | None, *, refused: bool) -> str:
+    if refused:
+        return Verdict.BLOCK.value
+    return outcome.decision.verdict.value if outcome else ""
 
 
 _EMITTING = ("success", "failed")

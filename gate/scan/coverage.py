@@ -33,6 +33,7 @@ class CoverageCounts:
             null or blank element; all rows of a `nobody` dataset.
         null_categories: rows whose category is null or blank, whatever their account.
         total_accounts: distinct accounts anywhere in the data.
+        listed: rows name their accounts in a list, so that all participants' accounts can be there.
     """
 
     rows: tuple[RowGroup, ...]
@@ -41,6 +42,7 @@ class CoverageCounts:
     null_categories: int
     total_rows: int
     total_accounts: int
+    listed: bool = False
 
 
 def count_coverage(dataset: Dataset, snapshot_path: str | None) -> CoverageCounts:
@@ -60,16 +62,21 @@ def count_coverage(dataset: Dataset, snapshot_path: str | None) -> CoverageCount
         with reading(dataset):
             source = open_source(dataset, con)
             rows = _rows(source)
-            if rows["account"].type().is_array():
+            listed = rows["account"].type().is_array()
+            if listed:
                 counted = _listed(rows, snapshot)
             else:
                 counted = _scalar(rows, snapshot, has_category=dataset.category_column is not None)
             found = con.to_pyarrow(counted)
-    return _counts(found, dataset)
+    return _counts(found, dataset, listed=listed)
 
 
 def account_rows(
-    dataset: Dataset, snapshot_path: str | None, groups: Collection[int], category: str | None = None, limit: int = 20
+    dataset: Dataset,
+    snapshot_path: str | None,
+    groups: Collection[int],
+    category: str | None = None,
+    limit: int | None = 20,
 ) -> list[tuple[str, int]]:
     """Return the accounts of `groups` with the most rows, most first, then by account.
 
@@ -78,7 +85,7 @@ def account_rows(
         snapshot_path: as for `count_coverage`.
         groups: consent groups; 0 is the accounts that are not in the snapshot.
         category: only rows of this category.
-        limit: at most so many accounts.
+        limit: at most so many accounts; `None` for all.
 
     Raises:
         DatasetError: as `count_coverage`.
@@ -249,7 +256,7 @@ def _grouped(rows: Table, snapshot: Table) -> Table:
     return joined.mutate(group=joined["group"].fill_null(UNKNOWN_GROUP)).drop("account_id")
 
 
-def _counts(found: pa.Table, dataset: Dataset) -> CoverageCounts:
+def _counts(found: pa.Table, dataset: Dataset, *, listed: bool) -> CoverageCounts:
     rows: dict[tuple[tuple[int, ...], str | None], int] = {}
     accounts: dict[tuple[str | None, int], int] = {}
     unattributed: dict[str | None, int] = {}
@@ -282,4 +289,5 @@ def _counts(found: pa.Table, dataset: Dataset) -> CoverageCounts:
         null_categories=null_categories,
         total_rows=total,
         total_accounts=total_accounts,
+        listed=listed,
     )

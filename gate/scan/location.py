@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 CHUNK = 1 << 20  # bytes per read
 _MAGIC = "*?["
+_VERSION = ("ETag", "etag", "version_id", "generation", "mtime", "LastModified", "created")  # as fsspec's stores say it
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,33 @@ def list_files(dataset: Dataset) -> tuple[FileRef, ...]:
     if len({file.path for file in ordered}) < len(ordered):
         raise DatasetError("two of its files have the same relative path", where=dataset.uri)
     return ordered
+
+
+def fingerprint(dataset: Dataset) -> tuple[tuple[object, ...], ...]:
+    """Return a cheap sign of the files' state: equal before and after means nothing was written or put back between.
+
+    It goes with a digest, never instead of one. Local files are told apart by inode and change time, which no user
+    can set; remote ones by whatever their store tells of a version.
+
+    Raises:
+        DatasetError: as `list_files`.
+    """
+    files = list_files(dataset)
+    if local_root(dataset) is None:
+        store, _ = filesystem(dataset.uri)
+        known = [store.info(file.url) for file in files]
+        return tuple(
+            (file.path, file.size, *(str(info.get(name)) for name in _VERSION))
+            for file, info in zip(files, known, strict=True)
+        )
+    try:
+        states = [Path(file.url).stat() for file in files]
+    except OSError:
+        raise changed(dataset.uri) from None
+    return tuple(
+        (file.path, state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns)
+        for file, state in zip(files, states, strict=True)
+    )
 
 
 def is_single_file(dataset: Dataset, files: Sequence[FileRef]) -> bool:

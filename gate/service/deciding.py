@@ -151,7 +151,7 @@ def check(
 def _record(service: Service, gathered: Gathered, decision: Decision, asking: Asking) -> Entry:
     """Append decision, permits and event in one transaction."""
     now, key = decision.decided_at, service.key
-    lacking = _lacking_accounts(gathered, decision)
+    lacking, blocked = _lacking_accounts(gathered, decision), blocked_accounts(gathered, decision)
     names = _permitted_names(gathered) if decision.verdict is Verdict.ALLOW else []
     with service.ledger.write() as tx:
         actor = recorded_actor(tx, asking.by)
@@ -159,6 +159,7 @@ def _record(service: Service, gathered: Gathered, decision: Decision, asking: As
         detail = [{**top, "accounts": [[refs[name], rows] for name, rows in top["accounts"]]} for top in lacking]
         body = {
             **_statement(gathered, decision),
+            "accounts_blocked": blocked,
             "run": asking.run.to_dict(),
             "consumers": list(asking.consumers),
             "accounts": tx.attach(_account_set(refs[name] for name in names), "application/octet-stream"),
@@ -189,7 +190,6 @@ def _statement(gathered: Gathered, decision: Decision) -> dict[str, Any]:
         ],
         "checkpoint": {"size": gathered.size, "root": gathered.root.hex()},
         "rows_blocked": decision.rows_blocked,
-        "accounts_blocked": decision.accounts_blocked,
         "facts_from": "worker_asserted",
     }
 
@@ -264,6 +264,19 @@ def _permitted_names(gathered: Gathered) -> list[str]:
 def _account_set(refs: Any) -> bytes:
     """Serialise account refs: 32 bytes each, sorted, so that membership is a binary search."""
     return b"".join(sorted(bytes.fromhex(ref) for ref in refs))
+
+
+def blocked_accounts(gathered: Gathered, decision: Decision) -> int:
+    """Count the distinct accounts that lack something; one that does so in three datasets counts once."""
+    if len(gathered.tagged) == 1:
+        return decision.accounts_blocked
+    names: set[str] = set()
+    for index, tag in enumerate(gathered.tagged):
+        numbers = gathered.numbers[index]
+        failing = [numbers[group] for group in range(len(numbers)) if group not in decision.passing[index]]
+        rows = account_rows(tag.version.dataset, str(gathered.snapshot.path), failing, limit=None)
+        names.update(name for name, _ in rows)
+    return len(names)
 
 
 def _lacking_accounts(gathered: Gathered, decision: Decision) -> list[dict[str, Any]]:

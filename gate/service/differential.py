@@ -24,6 +24,8 @@ from gate.service.core import Service
 from gate.service.deciding import check
 from gate.service.facts import Gathered
 
+BLANK = " \t\n\r\v\f"  # as the counting understands it
+
 
 @dataclass(frozen=True, slots=True)
 class Difference:
@@ -63,7 +65,9 @@ def _one_by_one(service: Service, gathered: Gathered, joined: Decision) -> Decis
     with service.ledger.read() as reader:
         for facts, tag in zip(gathered.facts.datasets, gathered.tagged, strict=True):
             rows = list(row_accounts(tag.version.dataset))
-            names = sorted({name for accounts, _ in rows for name in accounts if name is not None and name.strip()})
+            names = sorted(
+                {name for accounts, _ in rows for name in accounts if name is not None and name.strip(BLANK)}
+            )
             known = [account_facts(reader, name, gathered.size) for name in names]
             datasets.append(_plain_facts(facts, rows, dict(zip(names, known, strict=True))))
     return evaluate(gathered.policy, Facts(tuple(datasets)), gathered.use, joined.decided_at)
@@ -77,8 +81,11 @@ def _plain_facts(
     plain: list[RowGroup] = []
     seen: dict[str, set[str | None]] = {name: set() for name in known}
     unattributed: dict[str | None, int] = {}
+    own = facts.null_categories > 0 or any(category is not None for _, category in rows)
     for accounts, category in rows:
-        names = [name for name in accounts if name is not None and name.strip()]
+        if own and not (category or "").strip(BLANK):
+            continue  # a row without a category of its own is counted as such, whoever it belongs to
+        names = [name for name in accounts if name is not None and name.strip(BLANK)]
         if len(names) == len(accounts) and names:
             plain.append(RowGroup(tuple(sorted({place[name] for name in names})), 1, category))
             for name in names:

@@ -10,13 +10,14 @@ from pathlib import Path
 
 from gate.domain.dataset import Dataset
 from gate.domain.decision import AccountGroup, DatasetFacts, Facts, Use, WantedUse
-from gate.domain.words import Category, Ownership, Reason
+from gate.domain.words import CONTENT, Category, Ownership, Reason
 from gate.ledger.snapshots import Snapshot, build_snapshot
 from gate.ledger.state import model_record
 from gate.ledger.store import Reader
 from gate.policy.table import Policy
 from gate.scan.coverage import CoverageCounts, count_coverage
 from gate.scan.digest import measure
+from gate.scan.location import changed, fingerprint
 from gate.service.core import Service
 from gate.service.tagging import Tagged, read_tags
 
@@ -68,6 +69,7 @@ def gather(
     Raises:
         DatasetError: a dataset that is missing, empty, unreadable or changing.
     """
+    before = [fingerprint(dataset) for dataset in datasets]
     versions = [measure(dataset)[0] for dataset in datasets]
     with service.ledger.read() as reader:
         head = reader.head()
@@ -79,10 +81,13 @@ def gather(
     if claimed:
         tagged = tuple(_assume(tag, said) for tag, said in zip(tagged, claimed, strict=True))
     counted = [count_coverage(dataset, str(snapshot.path)) for dataset in datasets]
+    for dataset, state in zip(datasets, before, strict=True):
+        if fingerprint(dataset) != state:  # what was counted may not be what was measured
+            raise changed(dataset.uri)
     numbers = tuple(tuple(sorted({group for _, group in counts.accounts})) for counts in counted)
     facts = Facts(
         tuple(
-            _dataset_facts(tag, counts, present, snapshot, model_problems)
+            _dataset_facts(tag, counts, present, snapshot, model_problems | _locator_problems(policy, tag, counts))
             for tag, counts, present in zip(tagged, counted, numbers, strict=True)
         )
     )
@@ -102,6 +107,13 @@ def _looked_up(reader: Reader, wanted: WantedUse, assumed: Ownership | None) -> 
     if record and ANY_FEATURE not in record.features and wanted.feature not in record.features:
         return use, frozenset({Reason.WRONG_FEATURE})
     return use, frozenset()
+
+
+def _locator_problems(policy: Policy, tag: Tagged, counts: CoverageCounts) -> frozenset[Reason]:
+    """Content needs all participants' accounts where the policy says so; one account a row cannot name them."""
+    if policy.participant_locator and tag.categories & CONTENT and not counts.listed:
+        return frozenset({Reason.UNATTRIBUTED_ROWS})
+    return frozenset()
 
 
 def _assume(tag: Tagged, said: frozenset[Category] | None) -> Tagged:

@@ -149,8 +149,10 @@ def _check_nothing_happened(service: Service, reader: Reader, permit: Permit, no
     hit = sorted(ref for ref in touched.accounts if _contains(members, bytes.fromhex(ref)))
     if hit:
         reasons = _reasons_now(service, reader, permit, decision, hit, now)
-        raise _refused(
-            f"{len(hit)} of the permitted accounts changed after the decision: {', '.join(reasons)}", Reason(reasons[0])
+        raise PermitRefused(
+            f"{len(hit)} of the permitted accounts changed after the decision: {', '.join(reasons)}",
+            hint="clear the gate's task: it decides again, on what stands now",
+            reason=reasons[0],
         )
 
 

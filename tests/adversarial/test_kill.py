@@ -9,12 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from gate.domain.dataset import Dataset
 from gate.service.core import Service, open_service
 from gate.service.deciding import decide
 from gate.service.redeeming import redeem
 from gate.service.tagging import tag_dataset
-
 from support.world import ASKING, TRAIN, USE, add_account, chat_file, event, new_service, say
 
 DRIVER = """
@@ -87,7 +87,6 @@ def _killed(home: Path, data: Dataset, act: str, step: str) -> None:
 
 def _reopened(home: Path) -> Service:
     from gate.service.settings import read_settings
-
     from support.world import Clock
 
     return open_service(read_settings({"GATE_HOME": str(home)}), clock=Clock())

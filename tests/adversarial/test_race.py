@@ -8,12 +8,12 @@ from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import pytest
+
 from gate.domain.dataset import Dataset
 from gate.service.core import Service, open_service
 from gate.service.deciding import decide
 from gate.service.settings import Settings
 from gate.service.tagging import tag_dataset
-
 from support.world import ASKING, RUN, TRAIN, USE, add_account, chat_file, event, new_service, say
 
 ROUNDS = 25

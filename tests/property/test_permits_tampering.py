@@ -7,13 +7,13 @@ import string
 from dataclasses import fields, replace
 from datetime import timedelta
 
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
 from gate.domain.decision import Use
 from gate.domain.words import Ownership, Purpose
 from gate.errors import PermitRefused
 from gate.permits import PAYLOAD_TYPE, Permit, issue, read_envelope, seal, unseal, verify_permit
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
-
 from support.permits import NOW, permit, signing_key, version
 
 KEY = signing_key()

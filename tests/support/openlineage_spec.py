@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gate.resources import shipped
 from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 from referencing.exceptions import Unresolvable
+
+from gate.resources import shipped
 
 SPEC = Path(__file__).parents[3] / "shared" / "openlineage-spec"
 CORE = "https://openlineage.io/spec/2-0-2/OpenLineage.json"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from gate.domain.dataset import DatasetVersion, dataset
 from gate.domain.decision import Use
 from gate.domain.words import Ownership, Purpose

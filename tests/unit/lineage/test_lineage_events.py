@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from gate.lineage.custom import PRODUCER
 from gate.lineage.events import decision_event, run_event
 from gate.lineage.facets import decision_facets
-
 from support.decisions import MEETINGS, REF, RUN_ID, TAGGING, allowed, blocked
 from support.events import EVENTS, JOB, event
 from support.openlineage_spec import errors_of

@@ -3,11 +3,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
+
 from gate.domain.decision import AccountFacts, AccountGroup, DatasetFacts, Facts, RowGroup
 from gate.lineage.events import decision_event
 from gate.policy.evaluate import evaluate
 from gate.policy.table import load_policy, shipped_policies
-
 from support.decisions import MEETINGS, REF, USE
 from support.events import JOB
 from support.openlineage_spec import errors_of

@@ -10,10 +10,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import attr
 import pytest
-from gate.lineage.relay import configured_transport, deliver
-from gate.lineage.transport import AppendConfig, AppendTransport
 from openlineage.client.transport import Config, Transport
 
+from gate.lineage.relay import configured_transport, deliver
+from gate.lineage.transport import AppendConfig, AppendTransport
 from support.events import EVENTS
 from support.openlineage_spec import errors_of
 

@@ -5,10 +5,10 @@ import json
 
 import attr
 import pytest
-from gate.lineage import custom
-from gate.resources import shipped
 from jsonschema import Draft202012Validator
 
+from gate.lineage import custom
+from gate.resources import shipped
 from support.events import EVENTS
 from support.openlineage_spec import errors_of
 

@@ -5,11 +5,11 @@ import copy
 import json
 
 import pytest
-from gate.errors import PermitRefused
-from gate.permits import PublicKey, read_envelope, seal, unseal
 from securesystemslib.dsse import Envelope
 from securesystemslib.signer import CryptoSigner, SSlibKey
 
+from gate.errors import PermitRefused
+from gate.permits import PublicKey, read_envelope, seal, unseal
 from support.permits import signing_key
 
 TYPE = "application/vnd.example+json"

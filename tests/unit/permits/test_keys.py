@@ -9,9 +9,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
 from gate.errors import CannotDecide, InputError, KeyLost
 from gate.permits import PublicKey, create_key, load_key, public_key_from_text, public_key_to_text
-
 from support.permits import signing_key
 
 

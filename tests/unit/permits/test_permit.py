@@ -8,12 +8,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+
 from gate.domain.canonical import canonical
 from gate.domain.decision import Use
 from gate.domain.words import Ownership, Purpose
 from gate.errors import InputError, PermitRefused
 from gate.permits import PAYLOAD_TYPE, Permit, issue, seal, verify_permit
-
 from support.permits import NOW, SEED, permit, signing_key, version
 
 KEY = signing_key()

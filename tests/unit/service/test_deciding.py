@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+
 from gate.domain.dataset import DatasetVersion, dataset
 from gate.domain.run import TaskRun
 from gate.errors import DatasetError, InputError, KeyLost
@@ -17,7 +18,6 @@ from gate.service.deciding import check, decide, decision_of_run, lacking_accoun
 from gate.service.differential import differential
 from gate.service.subsetting import decide_on_subset
 from gate.service.tagging import tag_dataset
-
 from support.world import ASKING, RUN, TRAIN, USE, Clock, add_account, chat_file, event, new_service, say, use
 
 
@@ -256,3 +256,52 @@ def test_versions_survive_the_ledger(service: Service, tmp_path: Path) -> None:
     assert isinstance(outcome.versions[0], DatasetVersion)
     assert TaskRun.from_dict(outcome.record["run"]) == RUN
     assert TRAIN.key != RUN.key
+
+
+def test_strict_needs_the_participants_accounts(service: Service, tmp_path: Path) -> None:
+    from gate.policy.table import load_policy
+
+    for account in ("acme", "zeta"):
+        add_account(service, account)
+        say(service, event(account))
+    host_only = chat_file(tmp_path, ["acme"])
+    tag(service, host_only)
+    path = tmp_path / "meetings.jsonl"
+    path.write_text('{"accounts": ["acme", "zeta"]}\n', "utf-8")
+    everybody = dataset(str(path), "accounts")
+    tag(service, everybody)
+    strict = load_policy("strict")
+    assert "unattributed_rows" in [r.value for r in check(service, [host_only], USE, policy=strict)[0].reasons]
+    assert check(service, [everybody], USE, policy=strict)[0].reasons == ()
+
+
+def test_an_account_blocked_in_two_datasets_counts_once(service: Service, tmp_path: Path) -> None:
+    add_account(service, "acme")
+    both = [chat_file(tmp_path, ["acme"], f"{name}.jsonl") for name in ("a", "b")]
+    for data in both:
+        tag(service, data)
+    outcome = decide(service, both, USE, ASKING)
+    assert (outcome.record["accounts_blocked"], outcome.record["rows_blocked"]) == (1, 2)
+
+
+def test_data_swapped_while_it_is_counted_cannot_be_decided(
+    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gate.service import facts
+
+    add_account(service, "acme")
+    say(service, event("acme"))
+    data = chat_file(tmp_path, ["zeta"])
+    tag(service, data)
+    counted = facts.count_coverage
+
+    def swap_count_swap_back(*args):
+        chat_file(tmp_path, ["acme"])
+        counts = counted(*args)
+        chat_file(tmp_path, ["zeta"])
+        return counts
+
+    monkeypatch.setattr(facts, "count_coverage", swap_count_swap_back)
+    with pytest.raises(DatasetError) as caught:
+        decide(service, [data], USE, ASKING)
+    assert caught.value.reason == "dataset_changed"

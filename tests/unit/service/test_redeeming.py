@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
 from gate.domain.consent import Profile
 from gate.domain.words import Ownership
 from gate.errors import PermitRefused
@@ -16,7 +17,6 @@ from gate.service.core import Service, activate_policy
 from gate.service.deciding import decide
 from gate.service.redeeming import check_still_standing, redeem, refusal_of_run
 from gate.service.tagging import tag_dataset
-
 from support.world import ASKING, RUN, TRAIN, USE, Clock, add_account, chat_file, event, new_service, say, use
 
 
