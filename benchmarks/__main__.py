@@ -6,9 +6,9 @@ import json
 import sys
 from collections.abc import Callable
 
-from benchmarks import coverage, imports, policy
+from benchmarks import coverage, decision, imports, policy
 
-ALL: tuple[Callable[[], list[dict[str, object]]], ...] = (imports.main, policy.main, coverage.main)
+ALL: tuple[Callable[[], list[dict[str, object]]], ...] = (imports.main, policy.main, coverage.main, decision.main)
 
 
 def run() -> int:
