@@ -196,7 +196,10 @@ def _local_files(root: str) -> list[FileRef]:
     if os.path.lexists(root):
         return _local_tree(root, root)
     if not any(char in root for char in _MAGIC):
-        raise DatasetError("does not exist", where=root, hint="check the location")
+        try:
+            Path(root).lstat()  # missing, or behind a folder this user may not enter
+        except OSError as error:
+            raise unreadable(error, root) from None
     base = _glob_base(root)
     found: dict[str, FileRef] = {}
     for match in glob.iglob(root, recursive=True, include_hidden=True):  # noqa: PTH207 pathlib has no include_hidden

@@ -101,7 +101,7 @@ def open_service(settings: Settings | None = None, *, clock: Callable[[], dateti
         KeyLost: the ledger names a key that is gone.
     """
     settings = settings or read_settings()
-    if settings.embedded and not (settings.home / "ledger.db").exists():
+    if settings.embedded and not settings.pinned_keys_path.exists():
         return set_up(settings, clock=clock)
     return Service(settings, open_ledger(settings.database_url), clock)
 
@@ -109,17 +109,30 @@ def open_service(settings: Settings | None = None, *, clock: Callable[[], dateti
 def set_up(settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> Service:
     """Create or upgrade the database, and give an empty ledger its first entries: genesis, key, policy.
 
+    The pinned keys are written last: where they are, a ledger was. If that one is gone, nothing is made in its place.
+
     Raises:
         KeyLost: the ledger already names a key that is gone.
+        LedgerUnavailable: there was a ledger, and now there is none.
     """
     with _exclusive(settings):
         create_ledger(settings.database_url)
         service = Service(settings, open_ledger(settings.database_url), clock)
         with service.ledger.read() as reader:
             first_time = reader.size == 0
+        pinned = settings.pinned_keys_path
+        if first_time and pinned.exists():
+            raise LedgerUnavailable(
+                "the ledger is gone, but the keys of one are here",
+                where=str(settings.home),
+                hint="restore the database from backup, or start with another GATE_HOME",
+                reason="cannot_decide",
+            )
         if first_time:
             _write_genesis(service)
-    service.key  # noqa: B018  a lost key must show now, not at the first decision
+        public = service.key.public_key  # a lost key must show now, not at the first decision
+        if not pinned.exists():
+            pinned.write_text(public_key_to_text(public) + "\n", "ascii")
     return service
 
 
@@ -135,7 +148,6 @@ def _write_genesis(service: Service) -> None:
     settings, now = service.settings, service.clock()
     # A key left by a set-up that died before its first entry belongs to no ledger yet: use it.
     key = load_key(settings.key_path) if settings.key_path.exists() else create_key(settings.key_path)
-    settings.pinned_keys_path.write_text(public_key_to_text(key.public_key) + "\n", "ascii")
     with service.ledger.write() as tx:
         append = partial(tx.append, recorded_at=now, by=SETUP, via="setup")
         append("genesis", tx.origin, {"origin": tx.origin, "product": f"consent-gate {__version__}"})

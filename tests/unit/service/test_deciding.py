@@ -247,6 +247,37 @@ def test_a_lost_key_stops_everything_and_is_not_replaced(tmp_path: Path) -> None
     assert not service.settings.key_path.exists()
 
 
+def test_a_lost_ledger_is_not_replaced(tmp_path: Path) -> None:
+    from gate.errors import LedgerUnavailable
+    from gate.service.core import open_service, set_up
+    from gate.service.settings import read_settings
+
+    settings = read_settings({"GATE_HOME": str(tmp_path / "home")})
+    open_service(settings).close()
+    for leftover in settings.home.glob("ledger.db*"):
+        leftover.unlink()
+    with pytest.raises(LedgerUnavailable):
+        open_service(settings)
+    with pytest.raises(LedgerUnavailable, match="the keys of one are here"):
+        set_up(settings)
+
+
+def test_first_use_can_be_raced(tmp_path: Path) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    from gate.service.core import open_service
+    from gate.service.settings import read_settings
+
+    settings = read_settings({"GATE_HOME": str(tmp_path / "home")})
+
+    def first_use(_: int) -> int:
+        with open_service(settings) as service, service.ledger.read() as reader:
+            return reader.size
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(first_use, range(8))) == {3}
+
+
 def test_versions_survive_the_ledger(service: Service, tmp_path: Path) -> None:
     add_account(service, "acme")
     data = chat_file(tmp_path, ["acme"])
