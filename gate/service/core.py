@@ -103,7 +103,12 @@ def open_service(settings: Settings | None = None, *, clock: Callable[[], dateti
     settings = settings or read_settings()
     if settings.embedded and not settings.pinned_keys_path.exists():
         return set_up(settings, clock=clock)
-    return Service(settings, open_ledger(settings.database_url), clock)
+    service = Service(settings, open_ledger(settings.database_url), clock)
+    with service.ledger.read() as reader:
+        if reader.size:
+            return service
+    service.close()
+    raise LedgerUnavailable("the ledger is empty", hint="gate db upgrade", reason="cannot_decide")
 
 
 def set_up(settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> Service:
@@ -115,25 +120,31 @@ def set_up(settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> Se
         KeyLost: the ledger already names a key that is gone.
         LedgerUnavailable: there was a ledger, and now there is none.
     """
+    pinned = settings.pinned_keys_path
     with _exclusive(settings):
+        if pinned.exists() and settings.embedded and not settings.embedded_database.exists():
+            raise _gone(settings)
         create_ledger(settings.database_url)
         service = Service(settings, open_ledger(settings.database_url), clock)
         with service.ledger.read() as reader:
             first_time = reader.size == 0
-        pinned = settings.pinned_keys_path
         if first_time and pinned.exists():
-            raise LedgerUnavailable(
-                "the ledger is gone, but the keys of one are here",
-                where=str(settings.home),
-                hint="restore the database from backup, or start with another GATE_HOME",
-                reason="cannot_decide",
-            )
+            raise _gone(settings)
         if first_time:
             _write_genesis(service)
         public = service.key.public_key  # a lost key must show now, not at the first decision
         if not pinned.exists():
             pinned.write_text(public_key_to_text(public) + "\n", "ascii")
     return service
+
+
+def _gone(settings: Settings) -> LedgerUnavailable:
+    return LedgerUnavailable(
+        "the ledger is gone, but the keys of one are here",
+        where=str(settings.home),
+        hint="restore the database from backup, or start with another GATE_HOME",
+        reason="cannot_decide",
+    )
 
 
 @contextmanager

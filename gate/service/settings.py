@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 
+EMBEDDED_DATABASE = "ledger.db"
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """The places a service works with.
@@ -21,6 +24,11 @@ class Settings:
     home: Path
     database_url: str
     embedded: bool
+
+    @property
+    def embedded_database(self) -> Path:
+        """The embedded database's file."""
+        return self.home / EMBEDDED_DATABASE
 
     @property
     def key_path(self) -> Path:
@@ -56,7 +64,7 @@ def read_settings(
     """
     folder = (home or _default_home(environ)).absolute()
     url = database_url or environ.get("GATE_DATABASE_URL")
-    return Settings(folder, url or f"sqlite:///{folder / 'ledger.db'}", embedded=url is None)
+    return Settings(folder, url or f"sqlite:///{folder / EMBEDDED_DATABASE}", embedded=url is None)
 
 
 def _default_home(environ: Mapping[str, str]) -> Path:

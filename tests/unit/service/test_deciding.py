@@ -260,6 +260,7 @@ def test_a_lost_ledger_is_not_replaced(tmp_path: Path) -> None:
         open_service(settings)
     with pytest.raises(LedgerUnavailable, match="the keys of one are here"):
         set_up(settings)
+    assert not list(settings.home.glob("ledger.db*"))
 
 
 def test_first_use_can_be_raced(tmp_path: Path) -> None:
