@@ -121,6 +121,11 @@ def _is_x12(text: bytes) -> bool:
     return {text[at] for at in _X12_SEPARATORS} == {text[3]}
 
 
+def _tolerant(version: str) -> dict[str, str]:
+    """Return what makes PyAV ignore titles in broken encodings; from 19 on it always does."""
+    return {"metadata_errors": "ignore"} if int(version.partition(".")[0]) < 19 else {}
+
+
 def _tracks(file: FileRef, container: str | None) -> Iterator[tuple[Category, str]]:
     """Yield what kinds of track the file has; `container` is what its first bytes look like."""
     try:
@@ -132,7 +137,7 @@ def _tracks(file: FileRef, container: str | None) -> Iterator[tuple[Category, st
             f"is {container}, and PyAV, which looks into it, is not installed", where=file.path, hint=_INSTALL
         ) from None
     try:
-        with open_file(file) as handle, av.open(handle, options=_OPTIONS, metadata_errors="ignore") as opened:
+        with open_file(file) as handle, av.open(handle, options=_OPTIONS, **_tolerant(av.__version__)) as opened:
             kinds = {
                 stream.type for stream in opened.streams if not stream.disposition & av.stream.Disposition.attached_pic
             }

@@ -103,12 +103,11 @@ def open_service(settings: Settings | None = None, *, clock: Callable[[], dateti
     settings = settings or read_settings()
     if settings.embedded and not settings.pinned_keys_path.exists():
         return set_up(settings, clock=clock)
-    service = Service(settings, open_ledger(settings.database_url), clock)
-    with service.ledger.read() as reader:
-        if reader.size:
-            return service
-    service.close()
-    raise LedgerUnavailable("the ledger is empty", hint="gate db upgrade", reason="cannot_decide")
+    with _closed_on_failure(Service(settings, open_ledger(settings.database_url), clock)) as service:
+        with service.ledger.read() as reader:
+            if not reader.size:
+                raise LedgerUnavailable("the ledger is empty", hint="gate db upgrade", reason="cannot_decide")
+        return service
 
 
 def set_up(settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> Service:
@@ -125,17 +124,26 @@ def set_up(settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> Se
         if pinned.exists() and settings.embedded and not settings.embedded_database.exists():
             raise _gone(settings)
         create_ledger(settings.database_url)
-        service = Service(settings, open_ledger(settings.database_url), clock)
-        with service.ledger.read() as reader:
-            first_time = reader.size == 0
-        if first_time and pinned.exists():
-            raise _gone(settings)
-        if first_time:
-            _write_genesis(service)
-        public = service.key.public_key  # a lost key must show now, not at the first decision
-        if not pinned.exists():
-            pinned.write_text(public_key_to_text(public) + "\n", "ascii")
-    return service
+        with _closed_on_failure(Service(settings, open_ledger(settings.database_url), clock)) as service:
+            with service.ledger.read() as reader:
+                first_time = reader.size == 0
+            if first_time and pinned.exists():
+                raise _gone(settings)
+            if first_time:
+                _write_genesis(service)
+            public = service.key.public_key  # a lost key must show now, not at the first decision
+            if not pinned.exists():
+                pinned.write_text(public_key_to_text(public) + "\n", "ascii")
+            return service
+
+
+@contextmanager
+def _closed_on_failure(service: Service) -> Iterator[Service]:
+    try:
+        yield service
+    except BaseException:
+        service.close()
+        raise
 
 
 def _gone(settings: Settings) -> LedgerUnavailable:
