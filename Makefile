@@ -7,13 +7,15 @@ ARGS ?=
 
 install: .venv/installed
 
+# Silent on stdout, so that `make demo ARGS="--once --json"` prints JSON and nothing else.
 .venv/installed: requirements/lock.txt requirements/uv.txt pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11" if sys.version_info < (3, 11) else 0)'
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
-	$(BIN)/uv pip install --quiet --compile-bytecode --require-hashes -r requirements/lock.txt
-	$(BIN)/uv pip install --quiet --no-deps --no-build-isolation -e .
-	touch .venv/installed
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11" if sys.version_info < (3, 11) else 0)'
+	@echo "installing into .venv, once: this takes a minute" >&2
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv >&2
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt >&2
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes -r requirements/lock.txt >&2
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e . >&2
+	@touch .venv/installed
 
 demo: install  ## the main job in a real Airflow; ARGS="--once --json" for scripts
 	@$(BIN)/gate demo $(ARGS)
