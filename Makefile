@@ -3,7 +3,7 @@ PYTHON ?= $(firstword $(foreach v,3.11 3.12 3.13,$(shell command -v python$(v) 2
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: install demo test check ci bench docs lock clean
+.PHONY: install demo test check ci bench docs lowest lock clean
 
 install: .venv/installed
 
@@ -11,7 +11,7 @@ install: .venv/installed
 .venv/installed: requirements/lock.txt requirements/uv.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11" if sys.version_info < (3, 11) else 0)'
 	@echo "installing into .venv, once: this takes a minute" >&2
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv >&2
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv .venv >&2
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt >&2
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes -r requirements/lock.txt >&2
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e . >&2
@@ -30,8 +30,16 @@ check: install  ## style, types, layers, policies
 	$(BIN)/lint-imports
 	$(BIN)/gate policy lint
 
-ci: check test  ## everything; .ci/run starts the services it needs
+ci: check test lowest  ## everything; .ci/run starts the services it needs
 	$(BIN)/pytest -m slow
+
+lowest: install  ## the same code on the oldest versions that pyproject.toml admits, without Airflow and services
+	@$(BIN)/uv pip compile --quiet --resolution lowest-direct --python-version 3.11 --no-emit-index-url --no-header \
+		--extra airflow --extra demo --extra media --extra postgres --group dev pyproject.toml -o .venv/lowest.txt
+	@test -x .venv-lowest/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python .venv-lowest
+	@$(BIN)/uv pip install --quiet --python .venv-lowest/bin/python -r .venv/lowest.txt
+	@$(BIN)/uv pip install --quiet --python .venv-lowest/bin/python --no-deps --no-build-isolation -e .
+	.venv-lowest/bin/python -m pytest -n 2 -m "not airflow and not postgres and not slow"
 
 bench: install  ## speed and size as ratios of one run
 	$(BIN)/python -m benchmarks $(ARGS)
@@ -46,4 +54,4 @@ lock: install  ## resolve the pinned, hashed lock again
 		--no-header - -o requirements/uv.txt
 
 clean:
-	rm -rf .venv demo-home artifacts build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-lowest demo-home artifacts build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, ProgrammingError, SQLAlchemyError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DBAPIError,
+    IntegrityError,
+    OperationalError,
+    ProgrammingError,
+    SQLAlchemyError,
+)
 
 from gate.errors import GateError, InputError, LedgerUnavailable, TamperingFound
 from gate.ledger.tables import SCHEMA_VERSION
@@ -138,10 +146,24 @@ def file_exists(url: URL) -> bool:
 
 
 def use_wal(connection: Connection) -> None:
-    """Switch a SQLite database to write-ahead logging, outside any transaction; the file remembers it."""
-    if connection.dialect.name == "sqlite":
-        connection.execution_options(gate_begin=None).exec_driver_sql("PRAGMA journal_mode = WAL")
-        connection.commit()
+    """Switch a SQLite database to write-ahead logging, outside any transaction; the file remembers it.
+
+    SQLite does not wait for others here as it does elsewhere, so we do.
+    """
+    if connection.dialect.name != "sqlite":
+        return
+    deadline = time.monotonic() + WAIT
+    while True:
+        try:
+            connection.execution_options(gate_begin=None).exec_driver_sql("PRAGMA journal_mode = WAL")
+            connection.commit()
+        except OperationalError as error:
+            connection.rollback()
+            if "locked" not in str(error.orig) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+        else:
+            return
 
 
 def migrate(connection: Connection) -> None:
