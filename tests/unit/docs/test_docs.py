@@ -108,3 +108,13 @@ def test_no_module_is_longer_than_a_person_reads() -> None:
         if (lines := len(path.read_text("utf-8").splitlines())) > 400
     }
     assert not too_long
+
+
+def test_the_tests_behind_the_invariants_exist() -> None:
+    page = (ROOT / "docs" / "invariants.md").read_text("utf-8")
+    named = re.findall(r"`(tests/[^`]+)`", page)
+    assert len(named) >= 10
+    for test in named:
+        path, _, names = test.partition("::")
+        source = (ROOT / path).read_text("utf-8")
+        assert all(f"def {name}(" in source or f"class {name}" in source for name in names.split("::") if name), test
