@@ -141,6 +141,10 @@ def _check_nothing_happened(service: Service, reader: Reader, permit: Permit, no
         raise _refused("the permit has expired", Reason.PERMIT_EXPIRED)
     touched = touched_since(reader, permit.checkpoint[0], reader.size)
     decision = reader.entry(permit.decision_index)
+    gate = TaskRun.from_dict(decision.body["run"])
+    newest = reader.latest("decision", tries_prefix(gate))
+    if newest is None or newest.idx != decision.idx:
+        raise _refused("the gate has decided again since this permit", Reason.PERMIT_MISMATCH)
     if changed := _changed(touched, permit):
         raise _refused(f"the {changed} changed after the decision", Reason.PERMIT_MISMATCH)
     members = reader.attachment(decision.body["accounts"])
@@ -154,6 +158,11 @@ def _check_nothing_happened(service: Service, reader: Reader, permit: Permit, no
             hint="clear the gate's task: it decides again, on what stands now",
             reason=reasons[0],
         )
+
+
+def tries_prefix(run: TaskRun) -> str:
+    """Return what the ledger subjects of all tries of one task instance begin with."""
+    return canonical([run.dag_id, run.run_id, run.task_id, run.map_index]).decode()[:-1] + ","
 
 
 def _changed(touched: Touched, permit: Permit) -> str | None:

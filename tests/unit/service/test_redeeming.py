@@ -150,6 +150,15 @@ def test_standing_is_looked_at_again_during_training(service: Service, data) -> 
     assert caught.value.reason == "consent_withdrawn"
 
 
+def test_a_gate_that_decided_again_ends_its_older_permits(service: Service, data, clock: Clock) -> None:
+    with service.ledger.read() as reader:
+        older = reader.latest("permit")
+    assert older is not None
+    clock.forward(minutes=1)
+    decide(service, [data], use("tune"), replace(ASKING, run=replace(RUN, try_number=2)))
+    assert refused(service, data) == "permit_mismatch"
+
+
 def test_a_refusal_does_not_repeat_itself_in_the_ledger(service: Service, data) -> None:
     say(service, event("acme", "withdraw", effective_at="2023-12-31T00:00:00Z"))
     refused(service, data)
