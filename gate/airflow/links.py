@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 from airflow.sdk import BaseOperatorLink
 
@@ -15,4 +16,5 @@ class DecisionLink(BaseOperatorLink):
     def get_link(self, operator: Any, *, ti_key: Any) -> str:
         """Return the address of the task instance's log in the Airflow UI."""
         mapped = f"/mapped/{ti_key.map_index}" if getattr(ti_key, "map_index", -1) >= 0 else ""
-        return f"/dags/{ti_key.dag_id}/runs/{ti_key.run_id}/tasks/{operator.task_id}{mapped}"
+        run_id = quote(ti_key.run_id, safe="")
+        return f"/dags/{quote(ti_key.dag_id, safe='')}/runs/{run_id}/tasks/{quote(operator.task_id, safe='')}{mapped}"
