@@ -10,6 +10,15 @@ from pathlib import Path
 import pytest
 
 
+MISSING = "GATE_TEST_POSTGRES_URL is not set: the PostgreSQL half of the suite does not run"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say once, not per test, that a part of the suite was skipped."""
+    if any(MISSING in str(report.longrepr) for report in terminalreporter.stats.get("skipped", [])):
+        terminalreporter.write_line(f"skipped: {MISSING}")
+
+
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
 def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The URL of a database without a ledger: a SQLite path, or a fresh database of GATE_TEST_POSTGRES_URL's server."""
@@ -18,10 +27,9 @@ def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         return
     server = os.environ.get("GATE_TEST_POSTGRES_URL")
     if not server:
-        missing = "GATE_TEST_POSTGRES_URL is not set: the PostgreSQL half of the suite does not run"
         if os.environ.get("CI") == "true":
-            pytest.fail(missing)
-        pytest.skip(missing)
+            pytest.fail(MISSING)
+        pytest.skip(MISSING)
     import psycopg
     from sqlalchemy import make_url
 
