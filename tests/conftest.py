@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-
 MISSING = "GATE_TEST_POSTGRES_URL is not set: the PostgreSQL half of the suite does not run"
 
 

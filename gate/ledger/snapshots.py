@@ -28,7 +28,8 @@ class Snapshot:
     """Who stands where at one state of the ledger and one instant.
 
     Attributes:
-        path: Parquet with `account_id` (string) and `group` (int32); accounts not in it are in group 0.
+        path: Parquet with `account_id` (string), `group` (int32) and `changes_at` (timestamp, null: never), when an
+            event of the account next takes effect or expires; accounts not in it are in group 0.
         size, root: the state of the ledger.
         as_of: the instant.
         valid_until: the next instant at which some event takes effect or expires; `None` if there is none.
@@ -57,11 +58,15 @@ class _Grouping:
         number = self.numbers.setdefault(signature(facts, self.now, self.boundaries), len(self.groups))
         if number == len(self.groups):
             self.groups.append(facts)
-        for recorded in facts.events:
-            for instant in (recorded.event.effective_at, recorded.event.expires_at):
-                if instant and instant > self.now and (self.valid_until is None or instant < self.valid_until):
-                    self.valid_until = instant
         return number
+
+    def changes_at(self, facts: AccountFacts) -> datetime | None:
+        """Return when one of the account's events next takes effect or expires."""
+        instants = (i for r in facts.events for i in (r.event.effective_at, r.event.expires_at))
+        change = min((instant for instant in instants if instant is not None and instant > self.now), default=None)
+        if change is not None and (self.valid_until is None or change < self.valid_until):
+            self.valid_until = change
+        return change
 
 
 def build_snapshot(
@@ -91,7 +96,10 @@ def build_snapshot(
         _write(
             temporary,
             (
-                [(account, grouping.number(facts)) for account, facts in _facts(reader, batch, held)]
+                [
+                    (account, grouping.number(facts), grouping.changes_at(facts))
+                    for account, facts in _facts(reader, batch, held)
+                ]
                 for batch in _batches(reader.entries_by_account())
             ),
         )
@@ -166,15 +174,28 @@ def _batches(accounts: Iterator[list[Entry]]) -> Iterator[list[list[Entry]]]:
         yield batch
 
 
-def _write(path: Path, batches: Iterable[list[tuple[str, int]]]) -> None:
+def next_change(snapshot: Snapshot, accounts: Collection[str]) -> datetime | None:
+    """Return when an event of one of these accounts next takes effect or expires, as of the snapshot's instant."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(snapshot.path, columns=["account_id", "changes_at"])
+    among = pc.is_in(table["account_id"], value_set=pa.array(list(accounts), pa.string()))
+    change: datetime | None = pc.min(table["changes_at"].filter(among)).as_py()
+    return change
+
+
+def _write(path: Path, batches: Iterable[list[tuple[str, int, datetime | None]]]) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    schema = pa.schema([("account_id", pa.string()), ("group", pa.int32())])
+    instant = pa.timestamp("us", tz="UTC")
+    schema = pa.schema([("account_id", pa.string()), ("group", pa.int32()), ("changes_at", instant)])
     with pq.ParquetWriter(str(path), schema) as writer:
         for batch in batches:
-            accounts, groups = zip(*batch, strict=True) if batch else ((), ())
-            writer.write_table(pa.table([accounts, groups], schema=schema))
+            columns = list(zip(*batch, strict=True)) if batch else [()] * len(schema)
+            writer.write_table(pa.table(columns, schema=schema))
 
 
 @contextmanager

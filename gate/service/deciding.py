@@ -6,7 +6,7 @@ import json
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from gate.domain.decision import Decision, WantedUse, decision_from_dict
 from gate.domain.run import TaskRun
 from gate.domain.words import TRAINING_PURPOSES, Verdict
 from gate.errors import InputError
+from gate.ledger.snapshots import next_change
 from gate.ledger.store import Entry, Reader, Transaction
 from gate.lineage.events import decision_event
 from gate.permits.keys import SigningKey
@@ -153,6 +154,7 @@ def _record(service: Service, gathered: Gathered, decision: Decision, asking: As
     now, key = decision.decided_at, service.key
     lacking, blocked = _lacking_accounts(gathered, decision), blocked_accounts(gathered, decision)
     names = _permitted_names(gathered) if decision.verdict is Verdict.ALLOW else []
+    expires = _permit_end(gathered, names, now)
     with service.ledger.write() as tx:
         actor = recorded_actor(tx, asking.by)
         refs = tx.commit_refs("account", {*names, *(name for top in lacking for name, _ in top["accounts"])})
@@ -167,7 +169,7 @@ def _record(service: Service, gathered: Gathered, decision: Decision, asking: As
         }
         entry, new = tx.append("decision", asking.run.key, body, recorded_at=now, by=actor, via=asking.via)
         if new:
-            permit_ids = _append_permits(tx, entry, gathered, decision, key)
+            permit_ids = _append_permits(tx, entry, gathered, decision, key, expires)
             where = asking.lineage or _own_lineage(asking.run)
             event = _event(gathered, decision, entry, permit_ids, where, tx.origin)
             tx.outbox_put(f"decision/{entry.idx}", json.dumps(event, sort_keys=True))
@@ -214,14 +216,20 @@ def _event(
     )
 
 
+def _permit_end(gathered: Gathered, names: Sequence[str], now: datetime) -> datetime:
+    """Return when the answer may change by time alone: a consent of these accounts, or a policy row, starts or ends."""
+    rows = (boundary for boundary in gathered.policy.boundaries if boundary > now)
+    change = next_change(gathered.snapshot, names) if names else None
+    return min(filter(None, (now + PERMIT_LIFETIME, change, next(rows, None))))
+
+
 def _append_permits(
-    tx: Transaction, entry: Entry, gathered: Gathered, decision: Decision, key: SigningKey
+    tx: Transaction, entry: Entry, gathered: Gathered, decision: Decision, key: SigningKey, expires: datetime
 ) -> list[str]:
     """Issue one permit per consuming task of an allow-decision for training; other uses need none."""
     if decision.verdict is not Verdict.ALLOW or decision.use.purpose not in TRAINING_PURPOSES:
         return []
     run, now = TaskRun.from_dict(entry.body["run"]), decision.decided_at
-    expires = min(now + PERMIT_LIFETIME, gathered.valid_until or now + PERMIT_LIFETIME)
     ids = []
     for task_id in entry.body["consumers"]:
         permit = Permit(

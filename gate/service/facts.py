@@ -30,7 +30,6 @@ class Gathered:
 
     Attributes:
         size, root: the ledger's state the facts rest on.
-        valid_until: the next instant at which a consent starts or expires, if any.
         tagged: per dataset, in order.
         snapshot: the consent snapshot; its file lives as long as the context that gathered it.
         numbers: per dataset, the snapshot's group number of each account group of the facts.
@@ -41,7 +40,6 @@ class Gathered:
     policy: Policy
     size: int
     root: bytes
-    valid_until: datetime | None
     tagged: tuple[Tagged, ...]
     snapshot: Snapshot
     numbers: tuple[tuple[int, ...], ...]
@@ -91,7 +89,7 @@ def gather(
             for tag, counts, present in zip(tagged, counted, numbers, strict=True)
         )
     )
-    return Gathered(facts, use, policy, head.size, head.root, snapshot.valid_until, tagged, snapshot, numbers)
+    return Gathered(facts, use, policy, head.size, head.root, tagged, snapshot, numbers)
 
 
 def scratch() -> tempfile.TemporaryDirectory[str]:

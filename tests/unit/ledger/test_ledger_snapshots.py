@@ -26,7 +26,8 @@ def snapshot(url: str, path: Path, **options: object) -> Snapshot:
 
 def groups(path: Path) -> dict[str, int]:
     table = pq.read_table(path)
-    assert [(f.name, str(f.type)) for f in table.schema] == [("account_id", "string"), ("group", "int32")]
+    columns = {f.name: str(f.type) for f in table.schema}
+    assert columns == {"account_id": "string", "group": "int32", "changes_at": "timestamp[us, tz=UTC]"}
     return dict(zip(table["account_id"].to_pylist(), table["group"].to_pylist(), strict=True))
 
 

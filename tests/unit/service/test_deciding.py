@@ -92,6 +92,15 @@ class TestAllowed:
         )
         assert permit.expires_at == clock.now + timedelta(minutes=10)
 
+    def test_other_accounts_consents_do_not_shorten_it(self, service: Service, data, clock: Clock) -> None:
+        from gate.permits.permit import verify_permit
+
+        add_account(service, "zeta")
+        say(service, event("zeta", expires_at=(clock.now + timedelta(minutes=1)).isoformat()))
+        permits = decide(service, [data], USE, ASKING).permits
+        permit = verify_permit(permits["train"], service.pinned_keys, now=clock.now)
+        assert permit.expires_at == clock.now + timedelta(hours=1)
+
     def test_decision_of_run_finds_it(self, service: Service, data) -> None:
         outcome = decide(service, [data], USE, ASKING)
         found = decision_of_run(service, RUN.dag_id, RUN.run_id)
