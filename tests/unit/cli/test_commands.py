@@ -307,3 +307,104 @@ def test_the_home_is_private(seeded: Gate, tmp_path: Path) -> None:
     }
     assert modes == {"home": 0o700, "ledger.db": 0o600, "signing.pem": 0o600}
     shutil.rmtree(home)
+
+
+def test_appointments_are_imported_and_shown(gate: Gate, tmp_path: Path) -> None:
+    (tmp_path / "admins.csv").write_text(
+        "account_id,person_id,action,role,effective_at\n"
+        "acme,alice,appoint,owner,2023-01-01T00:00:00Z\n"
+        "acme,alice,remove,owner,2024-01-01T00:00:00Z\n",
+        "utf-8",
+    )
+    assert gate("admins", "import", "admins.csv", "--json").json["added"] == 2
+    assert "recorded 0 new, 2 known before" in gate("admins", "import", "admins.csv").out
+    shown = gate("admins", "show", "acme", "--json").json["appointments"]
+    assert [(a["person_id"], a["action"]) for a in shown] == [("alice", "appoint"), ("alice", "remove")]
+    assert "alice" in gate("admins", "show", "acme").out
+    assert gate("admins", "remove", "acme", "bob").code == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("account_id,person_id,action,role,effective_at\nacme,alice,hire,owner,2023-01-01T00:00:00Z\n", "'hire'"),
+        ("account_id,person_id,action,role,effective_at\nacme,,appoint,owner,2023-01-01T00:00:00Z\n", "person_id"),
+        ("account_id,person_id,action,role,effective_at,x\na,b,appoint,owner,2023-01-01T00:00:00Z,1\n", "'x'"),
+        ("account_id,person_id,action,role,effective_at\nacme,alice\n", "another number of cells"),
+        ("account_id\n", "holds no lines"),
+    ],
+)
+def test_bad_appointments_are_named(gate: Gate, tmp_path: Path, content: str, message: str) -> None:
+    (tmp_path / "admins.csv").write_text(content, "utf-8")
+    said = gate("admins", "import", "admins.csv")
+    assert said.code == 2
+    assert message in said.err
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.parquet", b"PAR1 not really", "not a readable Parquet file"),
+        ("a.jsonl", b"[1, 2]\n", "line 1: expected an object"),
+        ("a.jsonl", b"\xff\xfe\n", "cannot be read"),
+        ("a.csv", b"account_id,bundled_with_service\nacme,perhaps\n", "line 2: bundled_with_service"),
+    ],
+)
+def test_unreadable_consent_files_are_named(
+    gate: Gate, tmp_path: Path, name: str, content: bytes, message: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    said = gate("consent", "import", name)
+    assert said.code == 2
+    assert message in said.err
+
+
+def test_accounts_models_datasets_and_keys_are_shown(seeded: Gate, tmp_path: Path) -> None:
+    assert "region: US" in seeded("accounts", "show", "acme").out
+    assert "not in the ledger" in seeded("accounts", "show", "stranger").out
+    assert "first_party" in seeded("models", "show").out
+    assert seeded("models", "show", "ms-1", "--json").json["models"][0]["evidence"] == "card 12"
+    again = ("--ownership", "first_party", "--feature", "meeting_summary", "--evidence", "card 12")
+    assert "already on record" in seeded("models", "register", "ms-1", *again).out
+    data = lines(tmp_path / "chat.jsonl", {"account_id": "acme"})
+    assert "chat\tdeclared" in seeded("dataset", "tag", data, "--account", "account_id", "--declare", "chat").out
+    assert seeded("dataset", "show", data, "--account", "account_id", "--json").json["categories"] == ["chat"]
+    assert "(signing)" in seeded("keys", "show").out
+    keys = seeded("keys", "show", "--json").json
+    assert list(keys["pinned"]) == [keys["signing"]]
+
+
+def test_a_contradicted_declaration_is_said_to_block(seeded: Gate, tmp_path: Path) -> None:
+    (tmp_path / "talk.vtt").write_text("WEBVTT\n\n00:00.000 --> 00:01.000\nhello\n", "utf-8")
+    said = seeded("dataset", "tag", tmp_path / "talk.vtt", "--account", "constant:acme", "--declare", "telemetry")
+    assert "blocks: tag_conflict" in said.out
+    assert "declared as telemetry" in said.out
+
+
+def test_a_permit_is_verified_offline_and_events_are_relayed(
+    seeded: Gate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gate.domain.dataset import dataset
+    from gate.service.core import open_service
+    from gate.service.deciding import decide
+    from support.world import ASKING, USE
+
+    data = lines(tmp_path / "chat.jsonl", {"account_id": "acme"})
+    seeded("consent", "import", lines(tmp_path / "c.jsonl", GRANT))
+    seeded("dataset", "tag", data, "--account", "account_id", "--declare", "chat")
+    with open_service() as service:
+        outcome = decide(service, [dataset(str(data), "account_id")], USE, ASKING)
+    (tmp_path / "permit.json").write_text(json.dumps(outcome.permits["train"]), "utf-8")
+    [key] = seeded("keys", "show", "--json").json["pinned"].values()
+    assert "valid until" in seeded("permit", "verify", "permit.json", "--key", key).out
+    assert seeded("permit", "verify", "permit.json", "--key", key, "--json").json["task_id"] == "train"
+    assert seeded("permit", "verify", "permit.json", "--key", "A" * 43 + "=").code == 3
+    waiting = seeded("lineage", "relay", "--json")
+    assert (waiting.code, waiting.json) == (1, {"delivered": 0, "pending": 1})
+    sink = tmp_path / "events.jsonl"
+    transport = {"type": "file", "log_file_path": str(sink), "append": True}
+    monkeypatch.setenv("AIRFLOW__OPENLINEAGE__TRANSPORT", json.dumps(transport))
+    assert seeded("lineage", "relay", "--json").json == {"delivered": 1, "pending": 0}
+    [event] = [json.loads(line) for line in sink.read_text("utf-8").splitlines()]
+    assert event["run"]["facets"]["gate_decision"]["verdict"] == "allow"
+    assert seeded("lineage", "relay").out == "0 delivered, 0 pending\n"
