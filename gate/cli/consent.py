@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -68,42 +69,33 @@ def grant(
     _record(event, as_json)
 
 
-@app.command()
-def refuse(
-    account: Account,
-    by: By,
-    toggle: Toggle = None,
-    category: Categories = None,
-    feature: Features = None,
-    purpose: Purposes = None,
-    ownership: Owners = None,
-    role: Role = "admin",
-    effective_at: EffectiveAt = None,
-    evidence: Evidence = None,
-    as_json: bool = JSON,
-) -> None:
-    """Record that an account refuses. What is not named is refused altogether."""
-    event = _event("refuse", account, by, role, toggle, category, feature, purpose, ownership, effective_at)
-    _record({**event, "evidence": evidence}, as_json)
+def _ending(action: str, does: str) -> Callable[..., None]:
+    """Make the command for an event that ends consent: refusing and withdrawing take the same words."""
+
+    def command(
+        account: Account,
+        by: By,
+        toggle: Toggle = None,
+        category: Categories = None,
+        feature: Features = None,
+        purpose: Purposes = None,
+        ownership: Owners = None,
+        role: Role = "admin",
+        effective_at: EffectiveAt = None,
+        evidence: Evidence = None,
+        as_json: bool = JSON,
+    ) -> None:
+        event = _event(action, account, by, role, toggle, category, feature, purpose, ownership, effective_at)
+        _record({**event, "evidence": evidence}, as_json)
+
+    command.__doc__ = does
+    return command
 
 
-@app.command()
-def withdraw(
-    account: Account,
-    by: By,
-    toggle: Toggle = None,
-    category: Categories = None,
-    feature: Features = None,
-    purpose: Purposes = None,
-    ownership: Owners = None,
-    role: Role = "admin",
-    effective_at: EffectiveAt = None,
-    evidence: Evidence = None,
-    as_json: bool = JSON,
-) -> None:
-    """Record that an account withdraws. What is not named is withdrawn altogether."""
-    event = _event("withdraw", account, by, role, toggle, category, feature, purpose, ownership, effective_at)
-    _record({**event, "evidence": evidence}, as_json)
+app.command("refuse")(_ending("refuse", "Record that an account refuses. What is not named is refused altogether."))
+app.command("withdraw")(
+    _ending("withdraw", "Record that an account withdraws. What is not named is withdrawn altogether.")
+)
 
 
 @app.command("import")
