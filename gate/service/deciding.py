@@ -26,7 +26,7 @@ from gate.scan.coverage import account_ids, account_rows
 from gate.service.actors import recorded_actor
 from gate.service.core import Service
 from gate.service.delivery import deliver_outbox
-from gate.service.facts import Gathered, gather, scratch
+from gate.service.facts import Gathered, check_unchanged, gather, scratch
 
 PERMIT_LIFETIME = timedelta(hours=1)  # training that queues longer runs its gate again
 TOP_ACCOUNTS = 100  # accounts named per finding in the erasable detail; counts are exact beyond it
@@ -122,7 +122,7 @@ def decide(service: Service, datasets: Sequence[Dataset], wanted: WantedUse, ask
         entry = reader.find("decision", asking.run.key)
     if entry is None:
         with scratch() as folder:
-            gathered = gather(service, datasets, wanted, now=now, folder=Path(folder))
+            gathered = gather(service, list(dict.fromkeys(datasets)), wanted, now=now, folder=Path(folder))
             decision = evaluate(gathered.policy, gathered.facts, gathered.use, now)
             entry = _record(service, gathered, decision, asking)
     deliver_outbox(service)
@@ -155,6 +155,7 @@ def _record(service: Service, gathered: Gathered, decision: Decision, asking: As
     lacking, blocked = _lacking_accounts(gathered, decision), blocked_accounts(gathered, decision)
     names = _permitted_names(gathered) if decision.verdict is Verdict.ALLOW else []
     expires = _permit_end(gathered, names, now)
+    check_unchanged(gathered)  # the accounts that a permit names were read after the count
     with service.ledger.write() as tx:
         actor = recorded_actor(tx, asking.by)
         refs = tx.commit_refs("account", {*names, *(name for top in lacking for name, _ in top["accounts"])})

@@ -33,6 +33,7 @@ class Gathered:
         tagged: per dataset, in order.
         snapshot: the consent snapshot; its file lives as long as the context that gathered it.
         numbers: per dataset, the snapshot's group number of each account group of the facts.
+        fingerprints: of the datasets before they were measured; see `check_unchanged`.
     """
 
     facts: Facts
@@ -43,6 +44,7 @@ class Gathered:
     tagged: tuple[Tagged, ...]
     snapshot: Snapshot
     numbers: tuple[tuple[int, ...], ...]
+    fingerprints: tuple[tuple[tuple[object, ...], ...], ...]
 
 
 def gather(
@@ -79,9 +81,6 @@ def gather(
     if claimed:
         tagged = tuple(_assume(tag, said) for tag, said in zip(tagged, claimed, strict=True))
     counted = [count_coverage(dataset, str(snapshot.path)) for dataset in datasets]
-    for dataset, state in zip(datasets, before, strict=True):
-        if fingerprint(dataset) != state:  # what was counted may not be what was measured
-            raise changed(dataset.uri)
     numbers = tuple(tuple(sorted({group for _, group in counts.accounts})) for counts in counted)
     facts = Facts(
         tuple(
@@ -89,7 +88,20 @@ def gather(
             for tag, counts, present in zip(tagged, counted, numbers, strict=True)
         )
     )
-    return Gathered(facts, use, policy, head.size, head.root, tagged, snapshot, numbers)
+    gathered = Gathered(facts, use, policy, head.size, head.root, tagged, snapshot, numbers, tuple(before))
+    check_unchanged(gathered)
+    return gathered
+
+
+def check_unchanged(gathered: Gathered) -> None:
+    """Make sure that the data is still what was measured: what was read of it since belongs to the digest.
+
+    Raises:
+        DatasetError: `dataset_changed`.
+    """
+    for tag, state in zip(gathered.tagged, gathered.fingerprints, strict=True):
+        if fingerprint(tag.version.dataset) != state:
+            raise changed(tag.version.dataset.uri)
 
 
 def scratch() -> tempfile.TemporaryDirectory[str]:

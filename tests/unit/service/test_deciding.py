@@ -299,6 +299,40 @@ def test_versions_survive_the_ledger(service: Service, tmp_path: Path) -> None:
     assert TRAIN.key != RUN.key
 
 
+def test_data_swapped_while_its_accounts_are_listed_gets_no_permit(
+    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gate.service import deciding
+
+    for account in ("acme", "zeta"):
+        add_account(service, account)
+        say(service, event(account))
+    data = chat_file(tmp_path, ["acme", "zeta"])
+    tag(service, data)
+    listed = deciding.account_ids
+
+    def hide_one(dataset):
+        chat_file(tmp_path, ["acme", "acme"])
+        names = listed(dataset)
+        chat_file(tmp_path, ["acme", "zeta"])
+        return names
+
+    monkeypatch.setattr(deciding, "account_ids", hide_one)
+    with pytest.raises(DatasetError) as caught:
+        decide(service, [data], USE, ASKING)
+    assert caught.value.reason == "dataset_changed"
+
+
+def test_a_dataset_named_twice_is_one(service: Service, tmp_path: Path) -> None:
+    add_account(service, "acme")
+    say(service, event("acme"))
+    data = chat_file(tmp_path, ["acme"])
+    tag(service, data)
+    outcome = decide(service, [data, data], USE, ASKING)
+    assert outcome.allowed
+    assert len(outcome.versions) == 1
+
+
 def test_strict_needs_the_participants_accounts(service: Service, tmp_path: Path) -> None:
     from gate.policy.table import load_policy
 
