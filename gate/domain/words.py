@@ -20,7 +20,6 @@ class Category(StrEnum):
 
 
 CONTENT = frozenset({Category.AUDIO, Category.VIDEO, Category.CHAT})
-REGULATED = frozenset({Category.EDUCATION_RECORD, Category.PHI})
 
 
 class Purpose(StrEnum):

@@ -13,6 +13,7 @@ from typing import Any
 from gate.domain.canonical import canonical, sha256_hex
 from gate.domain.dataset import Dataset, DatasetVersion
 from gate.domain.decision import Decision, WantedUse, decision_from_dict
+from gate.domain.instants import format_instant
 from gate.domain.run import TaskRun
 from gate.domain.words import TRAINING_PURPOSES, Verdict
 from gate.errors import InputError
@@ -29,6 +30,7 @@ from gate.service.delivery import deliver_outbox
 from gate.service.facts import Gathered, check_unchanged, gather, scratch
 
 PERMIT_LIFETIME = timedelta(hours=1)  # training that queues longer runs its gate again
+SUBSET = "#subset"  # after the gate's task id: its decision about the consented subset
 TOP_ACCOUNTS = 100  # accounts named per finding in the erasable detail; counts are exact beyond it
 
 
@@ -138,7 +140,7 @@ def check(
     """Give the answer `decide` would give now, recording nothing.
 
     Args:
-        assumed: `policy`, `claimed` categories and `ownership` as in `gather`.
+        assumed: `policy` and `claimed` categories as in `gather`.
 
     Returns:
         The decision and the facts behind it; the facts' snapshot file is gone by then.
@@ -154,7 +156,7 @@ def _record(service: Service, gathered: Gathered, decision: Decision, asking: As
     now, key = decision.decided_at, service.key
     lacking, blocked = _lacking_accounts(gathered, decision), blocked_accounts(gathered, decision)
     names = _permitted_names(gathered) if decision.verdict is Verdict.ALLOW else []
-    expires = _permit_end(gathered, names, now)
+    until = _stands_until(gathered, names, now)
     check_unchanged(gathered)  # the accounts that a permit names were read after the count
     with service.ledger.write() as tx:
         actor = recorded_actor(tx, asking.by)
@@ -163,6 +165,7 @@ def _record(service: Service, gathered: Gathered, decision: Decision, asking: As
         body = {
             **_statement(gathered, decision),
             "accounts_blocked": blocked,
+            "stands_until": until and format_instant(until),
             "run": asking.run.to_dict(),
             "consumers": list(asking.consumers),
             "accounts": tx.attach(_account_set(refs[name] for name in names), "application/octet-stream"),
@@ -170,6 +173,7 @@ def _record(service: Service, gathered: Gathered, decision: Decision, asking: As
         }
         entry, new = tx.append("decision", asking.run.key, body, recorded_at=now, by=actor, via=asking.via)
         if new:
+            expires = min(filter(None, (now + PERMIT_LIFETIME, until)))
             permit_ids = _append_permits(tx, entry, gathered, decision, key, expires)
             where = asking.lineage or _own_lineage(asking.run)
             event = _event(gathered, decision, entry, permit_ids, where, tx.origin)
@@ -217,11 +221,11 @@ def _event(
     )
 
 
-def _permit_end(gathered: Gathered, names: Sequence[str], now: datetime) -> datetime:
+def _stands_until(gathered: Gathered, names: Sequence[str], now: datetime) -> datetime | None:
     """Return when the answer may change by time alone: a consent of these accounts, or a policy row, starts or ends."""
     rows = (boundary for boundary in gathered.policy.boundaries if boundary > now)
     change = next_change(gathered.snapshot, names) if names else None
-    return min(filter(None, (now + PERMIT_LIFETIME, change, next(rows, None))))
+    return min(filter(None, (change, next(rows, None))), default=None)
 
 
 def _append_permits(

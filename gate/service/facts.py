@@ -56,7 +56,6 @@ def gather(
     folder: Path,
     policy: Policy | None = None,
     claimed: Sequence[frozenset[Category] | None] = (),
-    ownership: Ownership | None = None,
 ) -> Gathered:
     """Look at the data and the ledger as they are now.
 
@@ -64,7 +63,6 @@ def gather(
         folder: where the snapshot file may be written; belongs to the caller.
         policy: instead of the active one (dry checks only).
         claimed: categories to assume per dataset instead of recorded tags (dry checks only).
-        ownership: ownership to assume instead of the registry's (dry checks only).
 
     Raises:
         DatasetError: a dataset that is missing, empty, unreadable or changing.
@@ -74,7 +72,7 @@ def gather(
     with service.ledger.read() as reader:
         head = reader.head()
         policy = policy or service.policy(reader)
-        use, model_problems = _looked_up(reader, wanted, ownership)
+        use, model_problems = _looked_up(reader, wanted)
         tagged = tuple(read_tags(reader, version) for version in versions)
         terms_changes = [terms.since for terms in policy.terms_versions]
         snapshot = build_snapshot(reader, now, folder / "snapshot.parquet", terms_changes)
@@ -109,10 +107,10 @@ def scratch() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="gate-")
 
 
-def _looked_up(reader: Reader, wanted: WantedUse, assumed: Ownership | None) -> tuple[Use, frozenset[Reason]]:
+def _looked_up(reader: Reader, wanted: WantedUse) -> tuple[Use, frozenset[Reason]]:
     """Complete the use from the model registry; a model registered for other features is a problem of its own."""
     record = model_record(reader, wanted.model) if wanted.model else None
-    ownership = assumed or (record.ownership if record else Ownership.UNKNOWN)
+    ownership = record.ownership if record else Ownership.UNKNOWN
     use = Use(wanted.purpose, wanted.feature, wanted.model, ownership)
     if record and ANY_FEATURE not in record.features and wanted.feature not in record.features:
         return use, frozenset({Reason.WRONG_FEATURE})

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from gate.domain.canonical import canonical
 from gate.domain.dataset import Dataset, DatasetVersion
 from gate.domain.decision import AccountFacts, AccountGroup, DatasetFacts, Facts, RowGroup, WantedUse
+from gate.domain.instants import parse_instant
 from gate.domain.remedies import REMEDIES
 from gate.domain.run import TaskRun
 from gate.domain.words import TRAINING_PURPOSES, Reason, Verdict
@@ -21,7 +22,7 @@ from gate.permits.permit import Permit, verify_permit
 from gate.policy.evaluate import evaluate
 from gate.scan.digest import measure
 from gate.service.core import Service
-from gate.service.deciding import permit_subject
+from gate.service.deciding import SUBSET, permit_subject
 from gate.service.tagging import dataset_key
 
 REF_BYTES = 32
@@ -75,7 +76,10 @@ def redeem(service: Service, run: TaskRun, reads: Sequence[Dataset], wanted: Wan
         with service.ledger.write() as tx:
             done = tx.find("redemption", redemption_subject(permit, run))
             if done is None:
-                _check_nothing_happened(service, tx, permit, now)
+                at = service.clock()  # hashing the data may have taken longer than the permit lives
+                if at >= permit.expires_at:
+                    raise _refused("the permit has expired", Reason.PERMIT_EXPIRED)
+                _check_nothing_happened(service, tx, permit, at)
                 done = _append_redemption(tx, permit, run, now, by)
     except PermitRefused as refusal:
         _record_refusal(service, run, refusal, now, by)
@@ -136,14 +140,13 @@ def _check_unchanged(version: DatasetVersion) -> None:
 
 
 def _check_nothing_happened(service: Service, reader: Reader, permit: Permit, now: datetime) -> None:
-    """Refuse if any entry since the decision's checkpoint touches what the decision rested on (invariant 4)."""
-    if now >= permit.expires_at:
-        raise _refused("the permit has expired", Reason.PERMIT_EXPIRED)
+    """Refuse if an entry since the decision's checkpoint touches what it rested on (invariant 4), or time did."""
     touched = touched_since(reader, permit.checkpoint[0], reader.size)
     decision = reader.entry(permit.decision_index)
-    gate = TaskRun.from_dict(decision.body["run"])
-    newest = reader.latest("decision", tries_prefix(gate))
-    if newest is None or newest.idx != decision.idx:
+    until = decision.body["stands_until"]
+    if until is not None and now >= parse_instant(until):
+        raise _refused("a consent or a policy row started or ended since the decision", Reason.PERMIT_EXPIRED)
+    if _decided_again(reader, decision):
         raise _refused("the gate has decided again since this permit", Reason.PERMIT_MISMATCH)
     if changed := _changed(touched, permit):
         raise _refused(f"the {changed} changed after the decision", Reason.PERMIT_MISMATCH)
@@ -160,6 +163,14 @@ def _check_nothing_happened(service: Service, reader: Reader, permit: Permit, no
         )
 
 
+def _decided_again(reader: Reader, decision: Entry) -> bool:
+    """Whether the gate task has a newer decision: about the whole or, where that blocked, about its subset."""
+    gate = TaskRun.from_dict(decision.body["run"])
+    whole = replace(gate, task_id=gate.task_id.removesuffix(SUBSET))
+    both = (whole, replace(whole, task_id=whole.task_id + SUBSET))
+    return any(newer.idx > decision.idx for task in both if (newer := reader.latest("decision", tries_prefix(task))))
+
+
 def tries_prefix(run: TaskRun) -> str:
     """Return what the ledger subjects of all tries of one task instance begin with."""
     return canonical([run.dag_id, run.run_id, run.task_id, run.map_index]).decode()[:-1] + ","
@@ -174,9 +185,15 @@ def _changed(touched: Touched, permit: Permit) -> str | None:
         return "mode"
     if permit.use.model in touched.models:
         return "model's registration"
-    if {dataset_key(version.dataset) for version in permit.datasets} & touched.datasets:
+    if {dataset_key(read) for version in permit.datasets for read in _rests_on(version)} & touched.datasets:
         return "dataset's tags"
     return None
+
+
+def _rests_on(version: DatasetVersion) -> tuple[Dataset, ...]:
+    """Return the datasets whose tags a permitted version rests on: its own and, for a subset, its source's."""
+    source = version.subset_of
+    return (version.dataset,) if source is None else (version.dataset, replace(version.dataset, uri=source))
 
 
 def _contains(members: bytes, ref: bytes) -> bool:

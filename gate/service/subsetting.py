@@ -11,7 +11,7 @@ from gate.errors import Blocked
 from gate.policy.evaluate import evaluate
 from gate.scan.subset import write_subset
 from gate.service.core import Service
-from gate.service.deciding import Asking, Outcome, decide
+from gate.service.deciding import SUBSET, Asking, Outcome, decide
 from gate.service.facts import gather, scratch
 from gate.service.tagging import tag_dataset
 
@@ -60,5 +60,5 @@ def decide_on_subset(
                 subset_of=source.uri,
             )
             subsets.append(subset)
-    second = replace(asking.run, task_id=f"{asking.run.task_id}#subset")
+    second = replace(asking.run, task_id=asking.run.task_id + SUBSET)
     return decide(service, subsets, wanted, replace(asking, run=second))

@@ -159,6 +159,47 @@ def test_a_gate_that_decided_again_ends_its_older_permits(service: Service, data
     assert refused(service, data) == "permit_mismatch"
 
 
+def test_training_may_outlast_its_permit_but_not_its_consent(service: Service, data, clock: Clock) -> None:
+    permit = redeemed(service, data)
+    clock.forward(hours=3)
+    check_still_standing(service, permit)
+    with service.ledger.read() as reader:
+        assert reader.entry(permit.permit.decision_index).body["stands_until"] is None
+
+
+def test_a_consent_that_ends_during_training_is_noticed(service: Service, tmp_path: Path, clock: Clock) -> None:
+    add_account(service, "brief")
+    say(service, event("brief", expires_at="2024-01-01T02:00:00Z"))
+    data = chat_file(tmp_path, ["brief"], "brief.jsonl")
+    tag_dataset(service, data, ["chat"], by="service:airflow", via="airflow")
+    assert decide(service, [data], USE, ASKING).allowed
+    permit = redeemed(service, data)
+    clock.forward(minutes=119)
+    check_still_standing(service, permit)
+    clock.forward(minutes=1)
+    with pytest.raises(PermitRefused) as caught:
+        check_still_standing(service, permit)
+    assert caught.value.reason == "permit_expired"
+
+
+def test_a_subset_rests_on_its_sources_tags_and_on_the_gates_last_word(service: Service, tmp_path: Path) -> None:
+    from gate.service.subsetting import decide_on_subset
+
+    add_account(service, "silent")
+    source = chat_file(tmp_path, ["acme", "silent"], "mixed.jsonl")
+    tag_dataset(service, source, ["chat"], by="service:airflow", via="airflow")
+    whole = decide(service, [source], USE, ASKING)
+    assert decide_on_subset(service, whole, USE, ASKING).allowed
+    permit = redeemed(service, source)
+    again = replace(ASKING, run=replace(RUN, try_number=2))
+    tag_dataset(service, source, ["chat", "phi"], by="service:airflow", via="airflow")
+    with pytest.raises(PermitRefused, match="tags changed"):
+        check_still_standing(service, permit)
+    assert not decide(service, [source], USE, again).allowed
+    with pytest.raises(PermitRefused, match="decided again"):
+        check_still_standing(service, permit)
+
+
 def test_a_refusal_does_not_repeat_itself_in_the_ledger(service: Service, data) -> None:
     say(service, event("acme", "withdraw", effective_at="2023-12-31T00:00:00Z"))
     refused(service, data)
