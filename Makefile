@@ -35,7 +35,7 @@ ci: check test lowest  ## everything; .ci/run starts the services it needs
 
 lowest: install  ## the same code on the oldest versions that pyproject.toml admits, without Airflow and services
 	@$(BIN)/uv pip compile --quiet --resolution lowest-direct --python-version 3.11 --no-emit-index-url --no-header \
-		--extra airflow --extra demo --extra media --extra postgres --group dev pyproject.toml -o .venv/lowest.txt
+		--extra airflow --extra demo --extra media --extra postgres --extra service --group dev pyproject.toml -o .venv/lowest.txt
 	@test -x .venv-lowest/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python .venv-lowest
 	@$(BIN)/uv pip install --quiet --python .venv-lowest/bin/python -r .venv/lowest.txt
 	@$(BIN)/uv pip install --quiet --python .venv-lowest/bin/python --no-deps --no-build-isolation -e .

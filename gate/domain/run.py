@@ -37,3 +37,14 @@ class TaskRun:
     def from_dict(cls, data: Mapping[str, Any]) -> TaskRun:
         """Read what `to_dict` wrote."""
         return cls(**data)
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """What Airflow itself says of a try that is running now.
+
+    Attributes:
+        triggered_by: (DAG id, run id) of the runs whose asset events triggered this try's run; empty otherwise.
+    """
+
+    triggered_by: tuple[tuple[str, str], ...] = ()

@@ -36,6 +36,11 @@ KINDS = frozenset(
         "override",
         "mode",
         "erasure",
+        "proposal",
+        "approval",
+        "token",
+        "feed",
+        "exposure",
     }
 )
 
