@@ -8,15 +8,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, Engine, select, update
+from sqlalchemy import Connection, Engine, delete, select, update
 
 from gate.domain.instants import format_instant
 from gate.errors import LedgerUnavailable
 from gate.ledger import database, tables
 from gate.ledger.reading import Entry, Reader, TreeHead
-from gate.ledger.writing import NewEntry, Transaction
+from gate.ledger.writing import NewEntry, Transaction, insert_into
 
 __all__ = [
+    "Answer",
     "Entry",
     "Ledger",
     "NewEntry",
@@ -47,6 +48,15 @@ class OutboxEvent:
     key: str
     event: str
     attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What was answered to a request with an idempotency key, so that repeating it gets the same answer."""
+
+    request_digest: str
+    status: int
+    body: bytes
 
 
 class Ledger:
@@ -99,6 +109,30 @@ class Ledger:
     def mark_failed(self, id_: int, error: str) -> None:
         """Note that sending an event failed; it stays pending."""
         self._update_outbox([id_], {"attempts": tables.outbox.c.attempts + 1, "last_error": error[:_MAX_ERROR]})
+
+    def answered(self, key: str) -> Answer | None:
+        """Return what was answered under an idempotency key, unless it is unknown or forgotten."""
+        with self._connected(database.reader) as connection:
+            return _answer(connection, key)
+
+    def remember(self, key: str, request_digest: str, status: int, body: bytes) -> Answer:
+        """Keep an answer under an idempotency key; of several that race, the first is kept.
+
+        Returns:
+            The answer that is kept: this one, or the one that was there before.
+        """
+        now = format_instant(datetime.now(UTC))
+        row = {"key": key, "request_digest": request_digest, "status": status, "body": body, "created_at": now}
+        with self._connected(database.writer) as connection:
+            insert = insert_into(connection, tables.answered)
+            connection.execute(insert.on_conflict_do_nothing(index_elements=["key"]), row)
+            return _answer(connection, key) or Answer(request_digest, status, body)
+
+    def forget_answers(self, before: datetime) -> int:
+        """Drop the answers kept before an instant, and say how many."""
+        old = delete(tables.answered).where(tables.answered.c.created_at < format_instant(before))
+        with self._connected(database.writer) as connection:
+            return connection.execute(old).rowcount
 
     def _update_outbox(self, ids: list[int], values: dict[str, object]) -> None:
         change = update(tables.outbox).where(tables.outbox.c.id.in_(ids)).values(values)
@@ -173,3 +207,10 @@ def _name(connection: Connection, salt: Salt) -> None:
     named = connection.execute(select(value).where(key == "origin")).scalar() is not None
     if not named and Reader(connection).size == 0:
         connection.execute(tables.meta.insert(), {"key": "origin", "value": f"consent-gate.ledger/{salt().hex()}"})
+
+
+def _answer(connection: Connection, key: str) -> Answer | None:
+    kept = tables.answered.c
+    found = select(kept.request_digest, kept.status, kept.body).where(kept.key == key)
+    row = connection.execute(found).one_or_none()
+    return None if row is None else Answer(*row)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, Table, Text, text
 
-SCHEMA_VERSION = "0001"  # the newest Alembic revision; a test compares it with the migrations
+SCHEMA_VERSION = "0002"  # the newest Alembic revision; a test compares it with the migrations
 NODE_LEVEL = 8  # complete subtrees of 2^8 leaves and more are kept; smaller ones are computed from the leaves
 
 metadata = MetaData()
@@ -89,4 +89,15 @@ meta = Table(
     metadata,
     Column("key", _BYTEWISE, primary_key=True),
     Column("value", Text, nullable=False),
+)
+
+answered = Table(
+    "answered",
+    metadata,
+    Column("key", _BYTEWISE, primary_key=True),
+    Column("request_digest", Text, nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("created_at", _BYTEWISE, nullable=False),
+    Index("answered_age", "created_at"),
 )

@@ -88,6 +88,11 @@ def entry_bytes(new: NewEntry) -> tuple[str, bytes]:
     return subject, b'{"body":' + body + b"," + rest[1:]
 
 
+def insert_into(connection: Connection, table: Table) -> Any:
+    """Return the dialect's own INSERT, which knows ON CONFLICT."""
+    return (postgresql if connection.dialect.name == "postgresql" else sqlite).insert(table)
+
+
 class Transaction(Reader):
     """The one writer's view: reads see what it appended; all of it is kept, or none."""
 
@@ -192,10 +197,9 @@ class Transaction(Reader):
     def outbox_put(self, key: str, event_json: str) -> None:
         """Leave an event for the relay; a key that is there already is not sent twice."""
         row = {"key": key, "event": event_json, "created_at": format_instant(datetime.now(UTC))}
-        self.connection.execute(self._insert(tables.outbox).on_conflict_do_nothing(index_elements=["key"]), row)
-
-    def _insert(self, table: Table) -> Any:
-        return (postgresql if self.connection.dialect.name == "postgresql" else sqlite).insert(table)
+        self.connection.execute(
+            insert_into(self.connection, tables.outbox).on_conflict_do_nothing(index_elements=["key"]), row
+        )
 
     def _read_peaks(self) -> list[bytes]:
         frontier = select(tables.tree_head.c.frontier).where(tables.tree_head.c.size == self.size)

@@ -1,7 +1,8 @@
-"""The ledger whose bytes are frozen in tests/golden/ledger_v1.json: one entry of each kind, fixed salts and times."""
+"""The ledger whose bytes are frozen in tests/golden/ledger_v1*.json: one entry of each kind, fixed salts and times."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -17,9 +18,10 @@ SEED = bytes(range(32))
 NAME = "gate.example/checkpoints"
 ODD = "“§ 10.4” – naïve\n\t\\\u0001"
 PLAIN = ("key", "tag", "declassification", "decision", "permit", "redemption", "refusal", "override", "mode", "erasure")
+ADDED = ("proposal", "approval", "token", "feed", "exposure")  # kinds that came with the second schema
 
 
-def record_one_of_each(tx: Transaction) -> None:
+def record_one_of_each(tx: Transaction, plain: Sequence[str] = PLAIN) -> None:
     tx.append("genesis", tx.origin, {"origin": tx.origin}, **COMMON)
     text = tx.attach(b"rows: []\n", "application/yaml")
     tx.append("policy_activation", "p@1", {"name": "p", "digest": text, "text": text}, **COMMON)
@@ -37,19 +39,19 @@ def record_one_of_each(tx: Transaction) -> None:
     )
     records.record_consents(tx, [full, consent(action="withdraw", effective_at="2024-02-01T00:00:00Z")], **COMMON)
     person = {**COMMON, "by": "person:" + tx.commit_ref("person", "ada"), "via": "cli"}
-    for number, kind in enumerate(PLAIN):
+    for number, kind in enumerate(plain):
         tx.append(
             kind, f"s{number}", {"number": number, "text": "“§ 10.4” – naïve\n\t\\\u0001", "none": None}, **person
         )
 
 
-def golden(url: str) -> dict[str, Any]:
+def golden(url: str, plain: Sequence[str] = PLAIN) -> dict[str, Any]:
     """Return everything that must never change, JSON-ready."""
     key = Ed25519PrivateKey.from_private_bytes(SEED)
     public = key.public_key().public_bytes_raw()
     with fresh(url, salt=counting_salt()) as ledger:
         with ledger.write() as tx:
-            record_one_of_each(tx)
+            record_one_of_each(tx, plain)
         with ledger.read() as reader:
             size, root = reader.head()
             openings = "SELECT ref, kind, value, salt FROM opening ORDER BY ref"
