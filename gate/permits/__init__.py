@@ -1,4 +1,4 @@
-"""The permits room: keys, DSSE envelopes and permits; verification does no I/O."""
+"""The permits room: keys, DSSE envelopes, permits and receipts; verification does no I/O."""
 
 from gate.permits.envelope import read_envelope, seal, unseal
 from gate.permits.keys import (
@@ -10,19 +10,25 @@ from gate.permits.keys import (
     public_key_to_text,
 )
 from gate.permits.permit import PAYLOAD_TYPE, Permit, issue, verify_permit
+from gate.permits.receipt import RECEIPT_TYPE, Receipt, issue_receipt, new_nonce, verify_receipt
 
 __all__ = [
     "PAYLOAD_TYPE",
+    "RECEIPT_TYPE",
     "Permit",
     "PublicKey",
+    "Receipt",
     "SigningKey",
     "create_key",
     "issue",
+    "issue_receipt",
     "load_key",
+    "new_nonce",
     "public_key_from_text",
     "public_key_to_text",
     "read_envelope",
     "seal",
     "unseal",
     "verify_permit",
+    "verify_receipt",
 ]

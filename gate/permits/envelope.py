@@ -6,6 +6,7 @@ import base64
 import binascii
 import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from gate.errors import PermitRefused
@@ -46,12 +47,12 @@ def unseal(envelope: Mapping[str, Any], payload_type: str, keys: Sequence[Public
     """
     _check_fields(envelope, _ENVELOPE_FIELDS, "envelope")
     if envelope["payloadType"] != payload_type:
-        raise refusal(f"its type is not {payload_type}", "envelope.payloadType")
+        raise _refused(f"its type is not {payload_type}", "envelope.payloadType")
     payload = _decoded(envelope["payload"], "envelope.payload")
     signed = _pre_authentication(payload, payload_type)
     signatures = envelope["signatures"]
     if not isinstance(signatures, list | tuple) or not signatures:
-        raise refusal("it is not signed", "envelope.signatures")
+        raise _refused("it is not signed", "envelope.signatures")
     unused = {key.key_id: key for key in keys}
     for signature in signatures:
         _check_signature(signature, signed, unused)
@@ -65,20 +66,23 @@ def read_envelope(text: str | bytes) -> dict[str, Any]:
         PermitRefused: too large, not JSON, no object, or a field named twice.
     """
     if len(text) > MAX_ENVELOPE:
-        raise refusal(f"it is larger than {MAX_ENVELOPE} bytes", "envelope")
+        raise _refused(f"it is larger than {MAX_ENVELOPE} bytes", "envelope")
     try:
         envelope = json.loads(text, object_pairs_hook=_unrepeated)
     except (ValueError, RecursionError):
-        raise refusal("it is not JSON", "envelope") from None
+        raise _refused("it is not JSON", "envelope") from None
     if not isinstance(envelope, dict):
-        raise refusal("it is no JSON object", "envelope")
+        raise _refused("it is no JSON object", "envelope")
     return envelope
 
 
-def refusal(message: str, where: str | None = None, *, hint: str | None = None) -> PermitRefused:
-    """Build the refusal of a permit that is not what it should be: `permit_mismatch`."""
+def refusal(message: str, where: str | None = None, *, hint: str | None = None, what: str = "permit") -> PermitRefused:
+    """Build the refusal of a permit, receipt or envelope that is not what it should be: `permit_mismatch`."""
     hint = hint or "ask the gate for a new permit; do not edit or copy one"
-    return PermitRefused(f"the permit is refused: {message}", where=where, hint=hint, reason="permit_mismatch")
+    return PermitRefused(f"the {what} is refused: {message}", where=where, hint=hint, reason="permit_mismatch")
+
+
+_refused = partial(refusal, what="envelope")  # whatever it holds: a permit, a receipt, …
 
 
 def _pre_authentication(payload: bytes, payload_type: str) -> bytes:
@@ -92,25 +96,25 @@ def _check_signature(signature: object, signed: bytes, unused: dict[str, PublicK
     key_id = signature["keyid"]  # type: ignore[index]
     key = unused.pop(key_id, None) if isinstance(key_id, str) else None
     if key is None:
-        raise refusal("it is signed by a key that is not pinned, or twice by one", "envelope.signatures")
+        raise _refused("it is signed by a key that is not pinned, or twice by one", "envelope.signatures")
     if not key.verifies(_decoded(signature["sig"], "envelope.sig"), signed):  # type: ignore[index]
-        raise refusal("its signature does not hold", "envelope.sig")
+        raise _refused("its signature does not hold", "envelope.sig")
 
 
 def _check_fields(value: object, fields: set[str], where: str) -> None:
     if not isinstance(value, Mapping) or set(value) != fields:
-        raise refusal(f"expected exactly the fields {', '.join(sorted(fields))}", where)
+        raise _refused(f"expected exactly the fields {', '.join(sorted(fields))}", where)
 
 
 def _decoded(text: object, where: str) -> bytes:
     if not isinstance(text, str) or len(text) > MAX_ENVELOPE:
-        raise refusal(f"expected base64 text of at most {MAX_ENVELOPE} characters", where)
+        raise _refused(f"expected base64 text of at most {MAX_ENVELOPE} characters", where)
     try:
         data = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
-        raise refusal("it is not base64", where) from None
+        raise _refused("it is not base64", where) from None
     if base64.b64encode(data).decode() != text:
-        raise refusal("its base64 is not in canonical form", where)
+        raise _refused("its base64 is not in canonical form", where)
     return data
 
 

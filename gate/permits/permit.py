@@ -42,6 +42,12 @@ class Permit:
         facts_from: who looked at the data.
         issued_at, expires_at: valid in [issued_at, expires_at).
         v: version of this statement.
+        gate_dag_id: the DAG the gate ran in, where that is another one; `run_id` is then a run of that DAG, and the
+            consuming task's own run must have been triggered by it.
+        override: ledger index of the break-glass this permit rests on.
+        offline: it may be used where the service cannot be asked. A break-glass never may.
+
+    The last three are left out of the payload when unset.
 
     Raises:
         InputError: a field that no permit could have.
@@ -62,20 +68,28 @@ class Permit:
     issued_at: datetime
     expires_at: datetime
     v: int = 1
+    gate_dag_id: str | None = None
+    override: int | None = None
+    offline: bool = False
 
     def __post_init__(self) -> None:
         size, root = self.checkpoint
         wrong = {
             "v": type(self.v) is not int or self.v != 1,
-            **{name: not _is_text(getattr(self, name)) for name in _TEXTS},
-            "decision_index": not _is_count(self.decision_index),
-            "checkpoint": not (_is_count(size) and _ROOT.fullmatch(root)),
-            "use": not all(value is None or _is_text(value) for value in self.use.to_dict().values()),
+            **{name: not is_text(getattr(self, name)) for name in _TEXTS},
+            "decision_index": not is_count(self.decision_index),
+            "checkpoint": not (is_count(size) and is_root(root)),
+            "use": not all(value is None or is_text(value) for value in self.use.to_dict().values()),
             "datasets": not _are_versions(self.datasets),
             "facts_from": self.facts_from not in get_args(FactsFrom),
             "expires_at": checked_instant(self.expires_at) <= checked_instant(self.issued_at),
         }
-        wrong["permit_id"] = wrong["permit_id"] or not _UUID4.fullmatch(self.permit_id)
+        wrong["gate_dag_id"] = self.gate_dag_id is not None and not (
+            is_text(self.gate_dag_id) and self.gate_dag_id != self.dag_id
+        )
+        wrong["override"] = self.override is not None and not is_count(self.override)
+        wrong["offline"] = type(self.offline) is not bool or (self.offline and self.override is not None)
+        wrong["permit_id"] = not is_permit_id(self.permit_id)
         for name in ("decision_digest", "policy_digest"):
             wrong[name] = wrong[name] or not _DIGEST.fullmatch(getattr(self, name))
         for name, bad in wrong.items():
@@ -84,6 +98,7 @@ class Permit:
 
     def to_payload(self) -> bytes:
         """Return the canonical bytes that are signed."""
+        optional = {"gate_dag_id": self.gate_dag_id, "override": self.override, "offline": self.offline or None}
         return canonical(
             {
                 "v": self.v,
@@ -95,6 +110,7 @@ class Permit:
                 "facts_from": self.facts_from,
                 "issued_at": format_instant(self.issued_at),
                 "expires_at": format_instant(self.expires_at),
+                **{name: value for name, value in optional.items() if value is not None},
             }
         )
 
@@ -125,6 +141,9 @@ class Permit:
             facts_from=data["facts_from"],
             issued_at=parse_instant(data["issued_at"]),
             expires_at=parse_instant(data["expires_at"]),
+            gate_dag_id=data.get("gate_dag_id"),
+            override=data.get("override"),
+            offline=data.get("offline", False),
         )
 
 
@@ -144,6 +163,8 @@ def verify_permit(
     use: Use | None = None,
     datasets: Iterable[DatasetVersion] | None = None,
     ledger_origin: str | None = None,
+    gate_dag_id: str | None = None,
+    offline: bool = False,
 ) -> Permit:
     """Return the permit if it is genuine, in time, and bound to everything that is given.
 
@@ -159,6 +180,9 @@ def verify_permit(
         use: expected use, equal in every part.
         datasets: exactly the versions about to be read, compared by namespace, name and digest.
         ledger_origin: expected ledger.
+        gate_dag_id: the other DAG whose gate is expected to have decided. This binds always: `None` expects the
+            consuming task's own DAG, so that nobody takes a run of one DAG for a run of another by omission.
+        offline: demand that the permit may be used without the service.
 
     Raises:
         PermitRefused: `permit_missing`, `permit_expired`, or `permit_mismatch` naming the binding that differs.
@@ -171,25 +195,42 @@ def verify_permit(
     for name, value in expected.items():
         if value is not None and value != getattr(permit, name):
             raise refusal(_difference(name, getattr(permit, name), value), f"permit.{name}")
+    if permit.gate_dag_id != gate_dag_id:
+        raise refusal(_difference("gate_dag_id", permit.gate_dag_id, gate_dag_id), "permit.gate_dag_id")
+    if offline and not permit.offline:
+        hint = "redeem it with the service; only a policy row that says `offline: true` allows to do without"
+        raise refusal("it may not be used offline", "permit.offline", hint=hint)
     if datasets is not None:
         _check_datasets(permit, tuple(datasets))
     return permit
 
 
-def _is_text(value: object) -> bool:
+def is_text(value: object) -> bool:
+    """Whether a field of a signed statement is text that says something."""
     return isinstance(value, str) and value != ""
 
 
-def _is_count(value: object) -> bool:
+def is_count(value: object) -> bool:
+    """Whether a field of a signed statement counts something."""
     return type(value) is int and value >= 0  # `True` is an int, and no count
+
+
+def is_permit_id(value: object) -> bool:
+    """Whether a field of a signed statement names a permit."""
+    return isinstance(value, str) and _UUID4.fullmatch(value) is not None
+
+
+def is_root(value: object) -> bool:
+    """Whether a field of a signed statement is the root of a ledger."""
+    return isinstance(value, str) and _ROOT.fullmatch(value) is not None
 
 
 def _are_versions(versions: tuple[DatasetVersion, ...]) -> bool:
     sound = all(
         _DIGEST.fullmatch(version.digest)
-        and _is_count(version.files)
-        and _is_count(version.size)
-        and all(text is None or _is_text(text) for text in (version.dataset.category_column, version.subset_of))
+        and is_count(version.files)
+        and is_count(version.size)
+        and all(text is None or is_text(text) for text in (version.dataset.category_column, version.subset_of))
         for version in versions
     )
     return sound and 0 < len(versions) == len({version.key for version in versions})

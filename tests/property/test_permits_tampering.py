@@ -113,6 +113,9 @@ other_values = {
     "facts_from": st.just("worker_asserted"),
     "issued_at": st.integers(1, 10**6).map(lambda s: permit().issued_at - timedelta(seconds=s)),
     "expires_at": moments.map(lambda t: t + timedelta(hours=1)),
+    "gate_dag_id": texts,
+    "override": st.integers(0, 2**40),
+    "offline": st.just(True),
 }
 
 
@@ -132,12 +135,19 @@ def test_a_signature_does_not_carry_over_to_a_permit_with_any_field_changed(name
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.sampled_from(["dag_id", "run_id", "task_id", "use", "datasets", "ledger_origin"]), st.data())
+@given(st.sampled_from(["dag_id", "run_id", "task_id", "use", "datasets", "ledger_origin", "gate_dag_id"]), st.data())
 def test_a_permit_of_anything_else_is_refused(name, data):
     wanted = data.draw(other_values[name])
     if wanted == getattr(permit(), name) or (name == "datasets" and set(wanted) == set(permit().datasets)):
         return
     assert is_refused(ENVELOPE, **{name: wanted})
+
+
+@settings(max_examples=100, deadline=None)
+@given(texts, st.none() | texts)
+def test_a_gate_of_another_dag_is_always_named(gate, expected):
+    elsewhere = issue(replace(permit(), gate_dag_id=gate), KEY)
+    assert is_refused(elsewhere, gate_dag_id=expected) == (gate != expected)
 
 
 @settings(max_examples=100, deadline=None)

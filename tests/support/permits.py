@@ -8,8 +8,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gate.domain.dataset import DatasetVersion, dataset
 from gate.domain.decision import Use
+from gate.domain.run import TaskRun
 from gate.domain.words import Ownership, Purpose
-from gate.permits import Permit, SigningKey
+from gate.permits import Permit, Receipt, SigningKey
 
 SEED = bytes(range(32))
 NOW = datetime(2026, 11, 21, 12, 5, tzinfo=UTC)
@@ -39,4 +40,15 @@ def permit() -> Permit:
         facts_from="trusted_scanner",
         issued_at=datetime(2026, 11, 21, 12, 0, tzinfo=UTC),
         expires_at=datetime(2026, 11, 21, 13, 0, tzinfo=UTC),
+    )
+
+
+def receipt() -> Receipt:
+    return Receipt(
+        permit_id=permit().permit_id,
+        run=TaskRun(permit().dag_id, permit().run_id, permit().task_id, -1, 2),
+        index=43,
+        nonce="5" * 64,
+        checkpoint=(44, "6" * 64),
+        issued_at=datetime(2026, 11, 21, 12, 4, 30, tzinfo=UTC),
     )

@@ -139,6 +139,17 @@ SIGNED_BUT_WRONG = {
     "a local time": {"issued_at": "2026-11-21T12:00:00"},
     "another spelling of the time": {"issued_at": "2026-11-21T12:00:00+00:00"},
     "expiry at issue": {"expires_at": "2026-11-21T12:00:00Z"},
+    "an unset gate dag": {"gate_dag_id": None},
+    "an empty gate dag": {"gate_dag_id": ""},
+    "its own dag as gate dag": {"gate_dag_id": permit().dag_id},
+    "a number as gate dag": {"gate_dag_id": 1},
+    "an unset override": {"override": None},
+    "a boolean override": {"override": True},
+    "a negative override": {"override": -1},
+    "offline by default": {"offline": False},
+    "offline as a number": {"offline": 1},
+    "offline as text": {"offline": "true"},
+    "a break-glass that is used offline": {"offline": True, "override": 7},
 }
 
 
@@ -167,6 +178,60 @@ def test_a_zone_does_not_change_the_bytes():
     zoned = replace(permit(), issued_at=datetime.fromisoformat("2026-11-21T14:00:00+02:00"))
     assert zoned.to_payload() == permit().to_payload()
     assert Permit.from_payload(zoned.to_payload()).issued_at == datetime(2026, 11, 21, 12, tzinfo=UTC)
+
+
+OPTIONAL = {"gate_dag_id": "gate_meetings", "override": 7, "offline": True}
+
+
+@pytest.mark.parametrize("name", OPTIONAL)
+def test_an_optional_field_stands_in_the_payload_only_when_set(name):
+    assert name not in json.loads(permit().to_payload())
+    given = replace(permit(), **{name: OPTIONAL[name]})
+    assert json.loads(given.to_payload())[name] == OPTIONAL[name]
+    assert Permit.from_payload(given.to_payload()) == given
+
+
+def test_a_permit_of_another_dags_gate_fits_only_where_that_gate_is_expected():
+    elsewhere = replace(permit(), gate_dag_id="gate_meetings")
+    envelope = issue(elsewhere, KEY)
+    fitting = {"now": NOW} | bindings()
+    assert verify_permit(envelope, PINNED, gate_dag_id="gate_meetings", **fitting) == elsewhere
+    for expected in ({}, {"gate_dag_id": None}, {"gate_dag_id": ""}, {"gate_dag_id": "gate_other"}):
+        with pytest.raises(PermitRefused) as caught:
+            verify_permit(envelope, PINNED, **expected, **fitting)
+        assert (caught.value.reason, caught.value.where) == ("permit_mismatch", "permit.gate_dag_id")
+    with pytest.raises(PermitRefused, match="gate_dag_id None, not 'gate_meetings'"):
+        verify_permit(issue(permit(), KEY), PINNED, gate_dag_id="gate_meetings", **fitting)
+
+
+def test_offline_use_must_be_written_in_the_permit():
+    assert refused(offline=True).where == "permit.offline"
+    allowed = replace(permit(), offline=True)
+    for offline in (True, False):
+        assert verify_permit(issue(allowed, KEY), PINNED, now=NOW, offline=offline, **bindings()) == allowed
+
+
+def test_after_a_rotation_old_permits_hold_while_their_key_is_pinned():
+    new, old = signing_key(b"\1" * 32), KEY
+    pinned = [new.public_key, old.public_key]
+    for signer in (old, new):
+        assert verify_permit(issue(permit(), signer), pinned, now=NOW) == permit()
+    revoked = [new.public_key]
+    with pytest.raises(PermitRefused, match="not pinned") as caught:
+        verify_permit(issue(permit(), old), revoked, now=NOW)
+    assert caught.value.reason == "permit_mismatch"
+    assert verify_permit(issue(permit(), new), revoked, now=NOW) == permit()
+    with pytest.raises(PermitRefused, match="not pinned"):
+        verify_permit(issue(permit(), new), [], now=NOW)
+
+
+def test_a_second_signature_helps_nobody_whose_key_is_not_pinned():
+    other = signing_key(b"\1" * 32)
+    both = issue(permit(), KEY)
+    both["signatures"] += issue(permit(), other)["signatures"]
+    with pytest.raises(PermitRefused, match="not pinned"):
+        verify_permit(both, [other.public_key], now=NOW)
+    assert verify_permit(both, [KEY.public_key, other.public_key], now=NOW) == permit()
 
 
 def test_importing_permits_costs_no_heavy_library():
