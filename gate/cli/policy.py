@@ -53,7 +53,7 @@ def _word(kind: type[StrEnum], text: str, option: str) -> Any:
 @app.command()
 def show(policy: Named = DEFAULT_POLICY, as_json: bool = JSON) -> None:
     """Print a policy: what it is, and its rows."""
-    from gate.policy.explain import scope
+    from gate.policy.explain import describe_feeds, scope
 
     loaded = _load(policy)
     if as_json:
@@ -62,7 +62,11 @@ def show(policy: Named = DEFAULT_POLICY, as_json: bool = JSON) -> None:
     say(loaded.description)
     say(f"digest {loaded.digest}")
     say(f"terms  {', '.join(f'{t.version} from {t.since:%Y-%m-%d}' for t in loaded.terms_versions)}")
-    say(f"a withdrawal by someone who is not owner or admin: {loaded.non_admin_withdrawal}\n")
+    say(f"a withdrawal by someone who is not owner or admin: {loaded.non_admin_withdrawal}")
+    say(f"a withdrawal while training runs: {loaded.on_withdrawal}")
+    if loaded.feeds:
+        say(f"stale_feed: {describe_feeds(loaded.feeds)}")
+    say("")
     rows = [(row.id, row.requirement, row.toggle or "", row.status, scope(row)) for row in loaded.rows]
     table(("row", "requirement", "toggle", "status", "only for"), rows)
     return None

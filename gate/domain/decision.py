@@ -129,9 +129,14 @@ class DatasetFacts:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """All datasets of a use."""
+    """All datasets of a use.
+
+    Attributes:
+        stale_feeds: consent sources that are behind the policy's bound: what consent rests on may be out of date.
+    """
 
     datasets: tuple[DatasetFacts, ...]
+    stale_feeds: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ NO_SEGMENT = "none"
 _CASE = frozenset({"id", "given", "use", "at", "expect", "note"})
 _ACCOUNT = frozenset({"account_id", "terms_version", "segment", "region", "consents"})
 _DATASET = frozenset({"categories", "accounts", "declared_none", "declassified", "problems", "rows_unattributed"})
+_FEEDS = frozenset({"stale_feeds"})
 _USE = frozenset({"purpose", "feature", "model", "ownership"})
 _EXPECT = frozenset({"verdict", "reasons"})
 _T = TypeVar("_T")
@@ -137,10 +138,10 @@ def _case(raw: object) -> Case:
     case = _fields(raw, "case", _CASE)
     use = _fields(_need(case, "use", dict, "use"), "use", _USE)
     expect = _fields(_need(case, "expect", dict, "expect"), "expect", _EXPECT)
-    given = _fields(_need(case, "given", dict, "given"), "given", _ACCOUNT | _DATASET)
+    given = _fields(_need(case, "given", dict, "given"), "given", _ACCOUNT | _DATASET | _FEEDS)
     return Case(
         id=_need(case, "id", str, "id"),
-        facts=Facts((_dataset(given),)),
+        facts=Facts((_dataset(given),), _sources(given)),
         use=Use(
             purpose=_word(Purpose, use.get("purpose"), "use.purpose"),
             feature=_maybe(use, "feature", str, "use.feature"),
@@ -151,6 +152,13 @@ def _case(raw: object) -> Case:
         verdict=_word(Verdict, expect.get("verdict"), "expect.verdict"),
         reasons=_reasons(expect, "reasons", "expect.reasons"),
     )
+
+
+def _sources(given: Mapping[str, Any]) -> tuple[str, ...]:
+    names = _maybe(given, "stale_feeds", list, "given.stale_feeds") or []
+    if not all(isinstance(name, str) for name in names):
+        raise InputError("expected a list of sources", where="given.stale_feeds")
+    return tuple(names)
 
 
 def _dataset(given: Mapping[str, Any]) -> DatasetFacts:

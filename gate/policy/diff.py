@@ -15,6 +15,8 @@ _SETTINGS = (
     "content_owner",
     "non_admin_withdrawal",
     "participant_locator",
+    "feeds",
+    "on_withdrawal",
     "consent_scope",
     "terms_versions",
     "regions",

@@ -15,6 +15,7 @@ from gate.policy.rows import Policy
 from gate.policy.tally import Tally
 
 _UNATTRIBUTED = Outcome(None, True, frozenset({Reason.UNATTRIBUTED_ROWS}))
+_STALE_FEED = Outcome(None, True, frozenset({Reason.STALE_FEED}))
 _CANNOT_DECIDE = Outcome(None, True, frozenset({Reason.CANNOT_DECIDE}))
 _ABOVE_CONSENT = (Requirement.DENY, Requirement.UNDECIDED)
 
@@ -36,7 +37,7 @@ def evaluate(policy: Policy, facts: Facts, use: Use, now: datetime) -> Decision:
         InputError: `now` has no zone or is not plausible.
     """
     now = checked_instant(now, "now")
-    results = [_Evaluation(policy, dataset, use, now).result() for dataset in facts.datasets]
+    results = [_Evaluation(policy, dataset, use, now, bool(facts.stale_feeds)).result() for dataset in facts.datasets]
     findings = tuple(finding for result in results for finding in result.findings) or _NOTHING_TO_DECIDE
     blocking = [finding for finding in findings if finding.verdict is Verdict.BLOCK]
     droppable = all(map(_droppable, blocking)) and all(result.survives for result in results)
@@ -67,6 +68,10 @@ def _droppable(finding: Finding) -> bool:
     return finding.reasons == (Reason.UNATTRIBUTED_ROWS,)
 
 
+def _rests_on_consent(cell: Judged) -> bool:
+    return any(o.row is not None and o.row.requirement is Requirement.CONSENT for o in cell.outcomes)
+
+
 class _Result(NamedTuple):
     findings: list[Finding]
     coverage: list[Coverage]
@@ -86,11 +91,12 @@ class _Slice(NamedTuple):
 class _Evaluation:
     """One dataset's evaluation; every cell is judged once."""
 
-    def __init__(self, policy: Policy, dataset: DatasetFacts, use: Use, now: datetime) -> None:
+    def __init__(self, policy: Policy, dataset: DatasetFacts, use: Use, now: datetime, stale: bool) -> None:
         self.policy = policy
         self.dataset = dataset
         self.use = use
         self.now = now
+        self.stale = stale
         self.tally = Tally(dataset.dataset)
         self.cells: dict[tuple[Category, int], Judged] = {}
         self.seen: set[int] = set()
@@ -175,7 +181,10 @@ class _Evaluation:
         cell = self.cells.get((category, group))
         if cell is None:
             facts = self.dataset.groups[group].facts
-            cell = self.cells[category, group] = judge(self.policy, category, facts, self.use, self.now)
+            cell = judge(self.policy, category, facts, self.use, self.now)
+            if self.stale and _rests_on_consent(cell):
+                cell = Judged((*cell.outcomes, _STALE_FEED), True)
+            self.cells[category, group] = cell
             self.seen.add(group)
             if cell.blocks:
                 self.failing.add(group)

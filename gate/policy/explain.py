@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from gate.domain.decision import Citation
 from gate.domain.instants import format_instant
 from gate.domain.words import Category, Requirement
 from gate.policy.match import Cell, match
-from gate.policy.rows import RANK, Conditions, Policy, Row
+from gate.policy.rows import RANK, Conditions, FeedBound, Policy, Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,7 @@ class Explanation:
     possible: tuple[Row, ...]
     terms_known: bool
     account_required: bool
+    feeds: FeedBound | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-ready fields."""
@@ -42,6 +43,7 @@ class Explanation:
             "at": format_instant(self.at),
             "requirement": self.requirement and self.requirement.value,
             "terms_known": self.terms_known,
+            "feeds": self.feeds and feeds_to_dict(self.feeds),
             "rows": [_row_dict(row) for row in self.rows],
             "possible": [_row_dict(row) for row in self.possible],
             "text": list(self.lines()),
@@ -60,6 +62,8 @@ class Explanation:
             yield from _row_lines(row)
         if self.account_required and not self.terms_known:
             yield "  Blocks until the account's terms version is recorded (terms_unknown)."
+        if self.feeds and any(row.requirement is Requirement.CONSENT for row in (*self.rows, *self.possible)):
+            yield f"  Blocks when {describe_feeds(self.feeds)} (stale_feed)."
         if self.account_required:
             yield "  Rows without an account block (unattributed_rows)."
         if cell.category is Category.NONE:
@@ -90,17 +94,31 @@ def explain(policy: Policy, cell: Cell, at: datetime) -> Explanation:
         possible=tuple(row for row, _ in matched.possible),
         terms_known=matched.terms_known,
         account_required=matched.account_required,
+        feeds=policy.feeds,
     )
 
 
 def describe(row: Row) -> str:
     """Say what a row asks for, in one sentence."""
+    offline = "; its permit may be used offline" if row.offline else ""
     if row.requirement is not Requirement.CONSENT:
         reasons = f" ({', '.join(row.block_reasons)})" if row.requirement is not Requirement.ALLOW else ""
-        return f"{row.requirement}{reasons}"
+        return f"{row.requirement}{reasons}{offline}"
     asked = _asked(row.conditions)
     extra = f", with {', '.join(asked)}" if asked else ""
-    return f"consent: an owner's or admin's {row.toggle} grant that names category, feature and purpose{extra}"
+    return f"consent: an owner's or admin's {row.toggle} grant that names category, feature and purpose{extra}{offline}"
+
+
+def describe_feeds(feeds: FeedBound) -> str:
+    """Say when consent sources are too far behind."""
+    hours = feeds.max_age // timedelta(hours=1)
+    behind = f"a consent source last reported more than {hours} hours ago"
+    return f"{behind}, or one of {', '.join(feeds.required)} never did" if feeds.required else behind
+
+
+def feeds_to_dict(feeds: FeedBound) -> dict[str, Any]:
+    """Return the bound as a policy's file has it."""
+    return {"max_age_hours": feeds.max_age // timedelta(hours=1), "required": list(feeds.required)}
 
 
 def scope(row: Row) -> str:

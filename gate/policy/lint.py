@@ -77,6 +77,8 @@ def lint(policy: Policy) -> LintReport:
     problems = [] if policy.rows else [Problem("empty", "the table has no rows: it blocks everything")]
     problems += [_gap(found) for found in gaps.values()]
     problems += [_shadow(row, overruled) for row in policy.rows if row.id not in decisive and _spoken(row)]
+    if policy.feeds and not any(row.requirement is Requirement.CONSENT for row in policy.rows):
+        problems.append(Problem("shadowed", "feeds have a bound, but no row asks for consent: it never matters"))
     problems += [_contradiction(first, second, cells) for (first, second), cells in clashes.items()]
     return LintReport(policy.name, total, tuple(problems))
 
@@ -92,9 +94,9 @@ def _overrules(other: Row, row: Row) -> bool:
     if RANK[other.requirement] != RANK[row.requirement]:
         return RANK[other.requirement] > RANK[row.requirement]
     same = (other.toggle, other.reason, other.account_required) == (row.toggle, row.reason, row.account_required)
-    if not same or not _implies(other.conditions, row.conditions):
+    if not same or other.offline > row.offline or not _implies(other.conditions, row.conditions):
         return False
-    return other.order < row.order or not _implies(row.conditions, other.conditions)
+    return other.order < row.order or other.offline < row.offline or not _implies(row.conditions, other.conditions)
 
 
 def _implies(strict: Conditions, lax: Conditions) -> bool:

@@ -6,7 +6,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from gate.domain.decision import Citation
@@ -63,6 +63,7 @@ class Row:
     Attributes:
         reason: the reason code a deny or undecided row adds.
         account_required: rows of data without an account block here.
+        offline: what the row allows may be used where the service cannot be asked.
         effective_from, effective_until: the row applies in [from, until).
         rules: numbers of the requirements it implements.
     """
@@ -85,6 +86,7 @@ class Row:
     conditions: Conditions = Conditions()
     reason: Reason | None = None
     account_required: bool = True
+    offline: bool = False
     owner: str = "customer"
     rules: tuple[int, ...] = ()
     note: str = ""
@@ -137,6 +139,14 @@ class Kind:
     rules: tuple[int, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class FeedBound:
+    """How far behind a consent source may be; `required` sources must have reported at all."""
+
+    max_age: timedelta
+    required: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, eq=False)
 class Policy:
     """A dated decision table. Compared by identity; two policies with equal `digest` say the same.
@@ -147,6 +157,8 @@ class Policy:
         participant_locator: datasets must name the participants' accounts, not only the host's.
         terms_versions: sorted by `since`.
         regions, segments: named groups with their expanded members.
+        feeds: how old the word of a consent source may be; None: no bound.
+        on_withdrawal: what becomes of a training that runs when a consent it rests on is withdrawn.
         boundaries: instants at which some row starts or ends, sorted.
         table: the parsed file, for `show` and for recording an activation. Not to be changed.
     """
@@ -168,6 +180,8 @@ class Policy:
     boundaries: tuple[datetime, ...]
     table: Mapping[str, Any]
     source: str = ""
+    feeds: FeedBound | None = None
+    on_withdrawal: Literal["stop", "continue"] = "stop"
 
     def terms_at(self, at: datetime) -> str | None:
         """Return the terms version in force at `at`, or None before the first."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cache, lru_cache
 from pathlib import Path
@@ -18,7 +18,7 @@ from gate.domain.words import Category, Instrument, Ownership, Purpose, Reason, 
 from gate.errors import InputError, PolicyError
 from gate.policy.document import Document, check_schema, read_document
 from gate.policy.document import Path as Place
-from gate.policy.rows import AUTHORITIES, Conditions, Kind, Policy, Row, TermsVersion, fold, region_code
+from gate.policy.rows import AUTHORITIES, Conditions, FeedBound, Kind, Policy, Row, TermsVersion, fold, region_code
 from gate.resources import shipped
 
 __all__ = ["Policy", "Row", "load_policy", "parse_policy", "shipped_policies"]
@@ -125,7 +125,13 @@ class _Reader:
             boundaries=tuple(sorted(ends)),
             table=data,
             source=self.document.source,
+            feeds=self._feeds(),
+            on_withdrawal=data.get("on_withdrawal", "stop"),
         )
+
+    def _feeds(self) -> FeedBound | None:
+        raw = self.data.get("feeds")
+        return raw and FeedBound(timedelta(hours=raw["max_age_hours"]), tuple(raw.get("required", ())))
 
     def _groups(self, field: str, spell: Any) -> dict[str, frozenset[str]]:
         raw = {spell(name): [spell(member) for member in members] for name, members in self.data.get(field, {}).items()}
@@ -182,6 +188,7 @@ class _Reader:
             conditions=_conditions(raw.get("conditions", {})),
             reason=Reason(raw["reason"]) if "reason" in raw else None,
             account_required=raw.get("account_required", True),
+            offline=raw.get("offline", False),
             owner=raw.get("owner", "customer"),
             rules=tuple(raw.get("rules", [])),
             note=raw.get("note", ""),
@@ -205,6 +212,8 @@ class _Reader:
         for field in ("toggle", "conditions"):
             if field in raw and not consent:
                 raise fail((*place, field), f"row {row.id}: only a consent row has {field}", key=True)
+        if row.offline and row.requirement not in (Requirement.ALLOW, Requirement.CONSENT):
+            raise fail((*place, "offline"), f"row {row.id}: only an allow or consent row can be offline", key=True)
         if row.reason and row.requirement not in (Requirement.DENY, Requirement.UNDECIDED):
             raise fail((*place, "reason"), f"row {row.id}: only a deny or undecided row has a reason", key=True)
         if row.effective_until is not None and row.effective_until <= row.effective_from:
