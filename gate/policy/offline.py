@@ -1,4 +1,4 @@
-"""Says whether a decision's permit may be used where the service cannot be asked: only if every row it rests on does."""
+"""Says whether a decision's permit may be used where the service cannot be asked: only if all its rows say so."""
 
 from __future__ import annotations
 

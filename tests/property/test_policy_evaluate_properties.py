@@ -175,7 +175,7 @@ def tightened(row: int, requirement: str) -> Policy:
     found = table["rows"][row]
     if RANK[requirement] > RANK[found["requirement"]]:
         found["requirement"] = requirement
-        for field in ("toggle", "conditions"):
+        for field in ("toggle", "conditions", "offline"):
             found.pop(field, None)
         if requirement == "consent":
             found["toggle"] = "share_for_training"

@@ -140,6 +140,8 @@ MALFORMED = {
     "reason without block": (with_row(reason="third_party_model"), "17:5", "reason"),
     "unclassified allowed": (with_row(categories="[unclassified]", requirement="allow", toggle=""), "12:18", "denied"),
     "no accounts for audio": (with_row(account_required="false"), "17:5", "without accounts"),
+    "a denial that is offline": (with_row(requirement="deny", toggle="", offline="true"), "17:5", "allow or consent"),
+    "offline as a word": (with_row(offline="perhaps"), "17:14", "offline"),
     "terms not listed": (with_row(terms="[2022-01]"), "17:13", "2022-01"),
     "region not known": (with_row(regions="[DE, Europe]"), "17:19", "Europe"),
     "source not listed": (with_row(citations="[{source: X, authority: terms, quote: q}]"), "16:26", "'X'"),
