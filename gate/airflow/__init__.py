@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gate.airflow.guard import mark_training, training
+    from gate.airflow.decorator import training
+    from gate.airflow.guard import mark_training
     from gate.airflow.operators import ConsentGateOperator, TagDatasetOperator
     from gate.airflow.sensor import ConsentSensor
     from gate.domain.dataset import dataset
@@ -30,7 +31,7 @@ _HOMES = {
     "TagDatasetOperator": ("gate.airflow.operators", "TagDatasetOperator"),
     "dataset": ("gate.domain.dataset", "dataset"),
     "mark_training": ("gate.airflow.guard", "mark_training"),
-    "training": ("gate.airflow.guard", "training"),
+    "training": ("gate.airflow.decorator", "training"),
     "use": ("gate.domain.decision", "wanted_use"),
 }
 

@@ -1,16 +1,20 @@
-"""The lock: a training task redeems a permit before its first line runs, whatever happened to the gate task."""
+"""The lock: a training task redeems a permit before its first line runs, whatever happened to the gate task.
+
+The lock is a subclass of the operator's own class, made for the task. Its `_pre_execute_hook` is a data descriptor, so
+Airflow's task runner finds the guard there in the first try, in retries and after a deferral; and whatever an author
+assigns, passes, maps over or overrides runs after it or not at all.
+"""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
-
-from airflow.providers.common.compat.sdk import DecoratedOperator, task_decorator_factory
-from airflow.providers.standard.operators.python import PythonOperator
+import functools
+import re
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from gate.airflow.context import WORKER, airflow_errors, rendered, task_run
 from gate.airflow.hook import DEFAULT_CONNECTION, open_gate
+from gate.airflow.recognition import operator_class
 from gate.domain.dataset import Dataset
 from gate.domain.decision import WantedUse
 from gate.domain.words import TRAINING_PURPOSES
@@ -20,24 +24,27 @@ if TYPE_CHECKING:
     from gate.airflow.granted import GrantedPermit
 
 PERMIT = "permit"  # key in the task's context, and name of the argument that receives the permit
+_HOOK = "_pre_execute_hook"  # where the task runner looks, before `execute` and before `resume_execution`
+_GUARD = "consent_guard"
+_GATE = re.compile(r"[\w.-]+\.[\w.-]+")
 
 
 class TrainingGuard:
-    """Runs before a training task and redeems its permit; raises unless everything still holds.
+    """Stands before a training task and redeems its permit; raises unless everything still holds.
 
     Args:
         reads: the datasets the task reads.
         use: what it trains for.
-        author_hook: the author's own `pre_execute`, which runs afterwards.
         gate_conn_id: Airflow connection of the gate.
+        gated_by: `dag_id.task_id` of the gate in the DAG whose assets trigger this one; default: a gate upstream.
     """
 
     def __init__(
         self,
         reads: Sequence[Dataset],
         use: WantedUse,
-        author_hook: Callable[[Any], Any] | None = None,
         gate_conn_id: str = DEFAULT_CONNECTION,
+        gated_by: str | None = None,
     ) -> None:
         if use.purpose not in TRAINING_PURPOSES:
             raise InputError(
@@ -47,16 +54,23 @@ class TrainingGuard:
             )
         if not reads:
             raise InputError("a training task must name the datasets it reads", where="reads")
+        if gated_by is not None and not _GATE.fullmatch(gated_by):
+            raise InputError(f"{gated_by!r} names no gate", where="gated_by", hint='like "dag_id.gate_task_id"')
         self.reads = tuple(reads)
         self.use = use
-        self.author_hook = author_hook
         self.gate_conn_id = gate_conn_id
+        self.gated_by = gated_by
+        self._granted: GrantedPermit | None = None
 
-    def __call__(self, context: Any) -> None:
-        """Redeem, put the permit into the context, then run the author's hook."""
-        context[PERMIT] = self.redeem(context)
-        if self.author_hook is not None:
-            self.author_hook(context)
+    def stand(self, context: Any) -> None:
+        """Redeem and put the permit into the context, unless this very guard already did so.
+
+        Raises:
+            AirflowFailException: refused; never retried.
+            AirflowException: cannot tell now; retried.
+        """
+        if self._granted is None or context.get(PERMIT) is not self._granted:
+            self._granted = context[PERMIT] = self.redeem(context)
 
     def redeem(self, context: Any) -> GrantedPermit:
         """Redeem the run's permit.
@@ -76,112 +90,110 @@ class TrainingGuard:
 
 
 def guard_of(task: Any) -> TrainingGuard | None:
-    """Return the guard of a training task, mapped ones included; `None` for any other task."""
-    partial = getattr(task, "partial_kwargs", None)
-    hook = partial.get("pre_execute") if isinstance(partial, Mapping) else getattr(task, "_pre_execute_hook", None)
-    return hook if isinstance(hook, TrainingGuard) else None
+    """Return the guard that stands in front of a task, mapped ones included; `None` where none does."""
+    return _guard_in(operator_class(task))
+
+
+def _guard_in(operator: type) -> TrainingGuard | None:
+    """Return the guard of a locked class: only where the lock comes before any override does it stand."""
+    for base in operator.__mro__:
+        if _HOOK in vars(base):
+            guard = vars(base).get(_GUARD)
+            return guard if vars(base)[_HOOK] is _LOCK and isinstance(guard, TrainingGuard) else None
+    return None
+
+
+def lock(operator: type, guard: TrainingGuard) -> type:
+    """Return a subclass of an operator class, of the same name, with the guard in front.
+
+    Raises:
+        InputError: there is a guard already.
+    """
+    if _guard_in(operator) is not None:
+        raise InputError("a task is marked as training once", where=operator.__name__)
+    base: Any = operator
+
+    def execute(self: Any, context: Any) -> Any:
+        guard.stand(context)  # again, for a task that another task calls instead of Airflow
+        return base.execute(self, context)
+
+    def resume_execution(self: Any, next_method: str, next_kwargs: dict[str, Any] | None, context: Any) -> Any:
+        guard.stand(context)
+        return base.resume_execution(self, next_method, next_kwargs, context)
+
+    names = {name: getattr(base, name) for name in ("__module__", "__qualname__", "__doc__")}
+    body = {_HOOK: _LOCK, _GUARD: guard, "execute": execute, "resume_execution": resume_execution}
+    locked: type = type(base)(base.__name__, (base,), {**names, **body})
+    return locked
+
+
+def _before(task: Any, context: Any) -> None:
+    """Redeem, then run what the author gave as `pre_execute`."""
+    guard = guard_of(task)
+    assert guard is not None
+    guard.stand(context)
+    hook = vars(task).get(_HOOK) or getattr(super(_locked_class(task), task), _HOOK, None)
+    if hook is not None:
+        from airflow.sdk.execution_time.callback_runner import create_executable_runner
+
+        create_executable_runner(hook, context["outlet_events"], logger=task.log).run(context)
+
+
+def _locked_class(task: Any) -> type:
+    return next(base for base in type(task).__mro__ if vars(base).get(_HOOK) is _LOCK)
+
+
+def _get_hook(task: Any) -> Callable[[Any], None]:
+    return functools.partial(_before, task)
+
+
+def _set_hook(task: Any, hook: Callable[[Any], Any] | None) -> None:
+    vars(task)[_HOOK] = hook  # the author's: it runs after ours
+
+
+_LOCK = property(_get_hook, _set_hook)
+
+
+def put_guard(task: Any, guard: TrainingGuard) -> None:
+    """Put a guard in front of an operator, a mapped one, `Operator.partial(...)` or what `@task` made of a function."""
+    from airflow.sdk import BaseOperator
+
+    if isinstance(task, BaseOperator):
+        object.__setattr__(task, "__class__", lock(type(task), guard))
+    elif isinstance(getattr(task, "operator_class", None), type):
+        task.operator_class = lock(task.operator_class, guard)
+    else:
+        raise InputError(f"a {type(task).__name__} is not a task", where="mark_training")
 
 
 def mark_training(
-    task: Any, *, reads: Sequence[Dataset], use: WantedUse, gate_conn_id: str = DEFAULT_CONNECTION
+    task: Any,
+    *,
+    reads: Sequence[Dataset],
+    use: WantedUse,
+    gated_by: str | None = None,
+    gate_conn_id: str = DEFAULT_CONNECTION,
 ) -> Any:
-    """Put the lock in front of any operator, or of an operator's `.partial(...)` before it is expanded.
+    """Put the lock in front of any task.
 
     Args:
-        task: an operator, or what `Operator.partial(...)` returned.
+        task: an operator, what `Operator.partial(...)` or `.expand(...)` returned, a function under `@task`, or what
+            calling it returned.
         reads: the datasets it reads.
         use: what it trains for.
+        gated_by: `dag_id.task_id` of the gate, when it stands in the DAG whose assets trigger this one.
         gate_conn_id: Airflow connection of the gate.
 
     Returns:
         The same task.
 
     Raises:
-        InputError: a use that is no training purpose, or no datasets.
+        InputError: a use that is no training purpose, no datasets, not a task, or marked before.
     """
-    kwargs = getattr(task, "kwargs", None)
-    if isinstance(kwargs, dict):
-        kwargs["pre_execute"] = TrainingGuard(reads, use, kwargs.get("pre_execute"), gate_conn_id)
-    else:
-        task._pre_execute_hook = TrainingGuard(reads, use, task._pre_execute_hook, gate_conn_id)
-    return task
+    from airflow.sdk import XComArg
 
-
-class TrainingOperator(DecoratedOperator, PythonOperator):
-    """What `@training` makes of a function: it runs only with a redeemed permit, which it receives as `permit`."""
-
-    custom_operator_name = "@training"
-    template_fields: Sequence[str] = ("templates_dict", "op_args", "op_kwargs")
-    template_fields_renderers: ClassVar[dict[str, str]] = {"templates_dict": "json", "op_args": "py", "op_kwargs": "py"}
-    ui_color = "#e8f1ea"
-
-    def __init__(self, *, python_callable: Callable[..., Any], op_args: Any, op_kwargs: Any, **kwargs: Any) -> None:
-        if PERMIT in inspect.signature(python_callable).parameters:
-            op_kwargs = {PERMIT: None, **(op_kwargs or {})}
-        self.op_kwargs: dict[str, Any]
-        super().__init__(
-            kwargs_to_upstream={"python_callable": python_callable, "op_args": op_args, "op_kwargs": op_kwargs},
-            python_callable=python_callable,
-            op_args=op_args,
-            op_kwargs=op_kwargs,
-            **kwargs,
-        )
-        self._granted: GrantedPermit | None = None
-
-    def execute(self, context: Any) -> Any:
-        """Run the function with its permit; without a guard in front there is none, and nothing runs."""
-        granted = context.get(PERMIT)
-        if granted is None:
-            from airflow.sdk.exceptions import AirflowFailException
-
-            raise AirflowFailException("the training guard was removed from this task: nothing runs without a permit")
-        self._granted = granted
-        if PERMIT in self.op_kwargs:
-            self.op_kwargs = {**self.op_kwargs, PERMIT: granted}
-        return super().execute(context)
-
-    def get_openlineage_facets_on_start(self) -> Any:
-        """Name the declared inputs."""
-        from gate.airflow.lineage import declared_inputs
-
-        guard = guard_of(self)
-        return declared_inputs(guard.reads if guard else ())
-
-    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:  # noqa: ARG002
-        """Name the permitted inputs and the models that were produced."""
-        from gate.airflow.lineage import training_lineage
-
-        return training_lineage(self._granted) if self._granted else self.get_openlineage_facets_on_start()
-
-    def get_openlineage_facets_on_failure(self, task_instance: Any) -> Any:
-        """Name what was permitted, if anything was; a refused training names its declared inputs only."""
-        return self.get_openlineage_facets_on_complete(task_instance)
-
-
-def training(
-    python_callable: Callable[..., Any] | None = None,
-    *,
-    reads: Sequence[Dataset],
-    use: WantedUse,
-    gate_conn_id: str = DEFAULT_CONNECTION,
-    **kwargs: Any,
-) -> Any:
-    """Make a training task of a function; it may take an argument `permit`.
-
-    Args:
-        python_callable: the function, when used without parentheses.
-        reads: the datasets it reads; `permit.open(dataset)` gives exactly the permitted version.
-        use: what it trains for; see `gate.airflow.use`.
-        gate_conn_id: Airflow connection of the gate.
-        **kwargs: as for `@task`.
-
-    Raises:
-        InputError: a use that is no training purpose, or no datasets.
-    """
-    author_hook = kwargs.pop("pre_execute", None)
-    return task_decorator_factory(
-        python_callable=python_callable,
-        decorated_operator_class=TrainingOperator,
-        pre_execute=TrainingGuard(reads, use, author_hook, gate_conn_id),
-        **kwargs,
+    put_guard(
+        task.operator if isinstance(task, XComArg) else task,
+        TrainingGuard(reads, use, gate_conn_id, gated_by),
     )
+    return task

@@ -1,38 +1,50 @@
-"""Cluster policy: a training task without a gate in front of it never gets into the DAG bag."""
+"""Cluster policy: a training task without gate and guard never gets into the DAG bag, in any process of Airflow."""
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
+from airflow.configuration import conf
 from airflow.policies import hookimpl
+
+# Airflow imports this module when it starts, before any DAG file runs: what a DAG file does to its environment
+# afterwards changes nothing.
+_RULES_FILE: str = conf.get("consent_gate", "training_rules", fallback="") or ""
 
 
 @hookimpl
 def dag_policy(dag: Any) -> None:
-    """Reject a DAG in which a training task has no consent gate upstream that asks for the same use.
+    """Reject a DAG whose training tasks are not gated; put the guard before those that only a rule finds.
+
+    Runs in the DAG processor at every parse, and again in each worker before a task starts.
 
     Raises:
         AirflowClusterPolicyViolation: shown as an import error, with the lines to add.
     """
-    from gate.airflow.guard import guard_of
-
-    guards = {task.task_id: guard for task in dag.tasks if (guard := guard_of(task)) is not None}
-    for task_id, guard in guards.items():
-        gates = [t for t in dag.get_task(task_id).get_flat_relatives(upstream=True) if _is_gate(t)]
-        if not any(getattr(gate, "use", None) == guard.use for gate in gates):
-            _reject(dag.dag_id, task_id, guard)
-
-
-def _is_gate(task: Any) -> bool:
-    return getattr(task, "task_type", None) == "ConsentGateOperator"
-
-
-def _reject(dag_id: str, task_id: str, guard: Any) -> None:
     from airflow.exceptions import AirflowClusterPolicyViolation
 
-    use = f'use("{guard.use.purpose}", feature={guard.use.feature!r}, model={guard.use.model!r})'
-    raise AirflowClusterPolicyViolation(
-        f"{dag_id}.{task_id} trains without a consent gate upstream. Add:\n"
-        f'    gate = ConsentGateOperator(task_id="consent_gate", datasets=[...], use={use})\n'
-        f"    gate >> {task_id}"
-    )
+    from gate.airflow.recognition import read_rules
+    from gate.errors import GateError
+
+    try:
+        rules = read_rules(_RULES_FILE)
+    except GateError as error:
+        raise AirflowClusterPolicyViolation(f"nothing is accepted: {error}") from None
+    if not rules.training and "gate.airflow.guard" not in sys.modules:
+        return  # nothing here can be marked, and no rule finds anything: DAGs of others cost no import
+    from gate.airflow.guard import put_guard
+    from gate.airflow.judging import explain, judge
+    from gate.service.clock import utc_now
+
+    findings = judge(dag, rules, utc_now())
+    if ungated := [found for found in findings if found.status == "ungated"]:
+        raise AirflowClusterPolicyViolation("\n".join(explain(found) for found in ungated))
+    for found in findings:
+        if found.wanted is not None:
+            put_guard(dag.get_task(found.task_id), found.wanted)
+
+
+def rules_file() -> str:
+    """Return the path of the rules file that this process of Airflow goes by; empty when there is none."""
+    return _RULES_FILE

@@ -25,5 +25,23 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "extra-links": ["gate.airflow.links.DecisionLink"],
-        "task-decorators": [{"name": "training", "class-name": "gate.airflow.guard.training"}],
+        "config": {
+            "consent_gate": {
+                "description": "Consent Gate: nothing trains without a permit.",
+                "options": {
+                    "training_rules": {
+                        "description": (
+                            "Absolute path of the YAML file that says which tasks train although nobody marked them, "
+                            "and which of these are exempt. Empty: only marked tasks train. A file that is missing "
+                            "or malformed rejects every DAG."
+                        ),
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "/etc/consent-gate/training-rules.yaml",
+                        "default": "",
+                    }
+                },
+            }
+        },
+        "task-decorators": [{"name": "training", "class-name": "gate.airflow.decorator.training"}],
     }

@@ -52,11 +52,16 @@ class Document:
         return PolicyError(message, where=f"{self.source}:{line}:{column}", hint=hint)
 
 
-def read_document(text: str | bytes, source: str) -> Document:
+def read_document(text: str | bytes, source: str, *, first: str = "name") -> Document:
     """Read one YAML mapping: no duplicate keys, aliases, tags or floats.
 
     Words are text unless they are `true`, `false`, `null`, `~` or an integer, so that the country NO, the date
     2023-07-27 and the version 1.0 stay what was written.
+
+    Args:
+        text: the document.
+        source: its name, for messages.
+        first: the field such a document starts with, for hints.
 
     Raises:
         PolicyError: with file, line and column.
@@ -68,13 +73,13 @@ def read_document(text: str | bytes, source: str) -> Document:
     if len(decoded) > MAX_CHARACTERS:
         raise PolicyError(f"is larger than {MAX_CHARACTERS:,} characters", where=source)
     builder = _Builder(source)
-    data = builder.build(_compose(decoded, source), (), 0)
+    data = builder.build(_compose(decoded, source, first), (), 0)
     if not isinstance(data, dict):
-        raise PolicyError("holds no mapping of fields", where=f"{source}:1:1", hint="start with `name:`")
+        raise PolicyError("holds no mapping of fields", where=f"{source}:1:1", hint=f"start with `{first}:`")
     return Document(source, data, builder.values, builder.keys)
 
 
-def _compose(text: str, source: str) -> yaml.Node:
+def _compose(text: str, source: str, first: str) -> yaml.Node:
     try:
         node = yaml.compose(text, Loader=_LOADER)
     except yaml.MarkedYAMLError as error:
@@ -88,7 +93,7 @@ def _compose(text: str, source: str) -> yaml.Node:
     except RecursionError:
         raise PolicyError("nests too deeply", where=source) from None
     if node is None:
-        raise PolicyError("is empty", where=f"{source}:1:1", hint="start with `name:`")
+        raise PolicyError("is empty", where=f"{source}:1:1", hint=f"start with `{first}:`")
     return node
 
 
@@ -170,7 +175,7 @@ def _violation(document: Document, error: Any) -> tuple[Mark, PolicyError]:
     if error.validator == "additionalProperties" and isinstance(error.instance, dict):
         unknown = [name for name in error.instance if name not in error.schema.get("properties", {})]
         path, message, key = (*path, unknown[0]), f"unknown field {unknown[0]!r}", True
-    field = ".".join(str(part) for part in path if not isinstance(part, int)) or "policy"
+    field = ".".join(str(part) for part in path if not isinstance(part, int)) or "(the whole document)"
     marks = document.keys if key else document.values
     hint = f"field {field}" if not key else "known here: " + ", ".join(sorted(error.schema.get("properties", {})))
     return marks[path], document.error(path, message[:300], hint, key=key)
