@@ -12,7 +12,7 @@ from gate.domain.run import TaskRun
 from gate.errors import CannotDecide, GateError
 
 if TYPE_CHECKING:
-    from gate.service.deciding import LineageRun
+    from gate.service.outcome import LineageRun
 
 WORKER = "service:airflow"  # the identity that tags, decides and redeems from tasks
 
@@ -30,7 +30,7 @@ def rendered(task: Any, datasets: Sequence[Dataset], context: Mapping[str, Any])
 
 def lineage_run(context: Mapping[str, Any]) -> LineageRun | None:
     """Return the OpenLineage job and run of the task, as Airflow's provider names them; `None` without the provider."""
-    from gate.service.deciding import LineageRun
+    from gate.service.outcome import LineageRun
 
     try:
         from airflow.providers.openlineage.plugins import macros

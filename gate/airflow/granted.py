@@ -12,7 +12,8 @@ from gate.airflow.context import airflow_errors
 from gate.airflow.hook import open_gate
 from gate.domain.dataset import Dataset, DatasetVersion, dataset
 from gate.domain.run import TaskRun
-from gate.service.redeeming import Redeemed, check_still_standing
+from gate.service.ports import Redeemed
+from gate.service.redeeming import check_still_standing
 
 
 @dataclass

@@ -10,7 +10,7 @@ from gate.domain.dataset import Dataset, DatasetVersion
 if TYPE_CHECKING:
     from gate.airflow.granted import GrantedPermit
     from gate.lineage.facets import Tagging
-    from gate.service.deciding import Outcome
+    from gate.service.outcome import Outcome
     from gate.service.tagging import Tagged
 
 
@@ -37,7 +37,14 @@ def decision_lineage(outcome: Outcome, whole: Outcome | None = None) -> Any:
     """
     from gate.lineage.facets import DecisionRef, decision_facets, subset_output
 
-    ref = DecisionRef(outcome.index, outcome.digest, outcome.checkpoint, permit_ids=tuple(outcome.permit_ids))
+    ref = DecisionRef(
+        outcome.index,
+        outcome.digest,
+        outcome.checkpoint,
+        permit_ids=outcome.permit_ids,
+        mode=outcome.mode,
+        override=outcome.override,
+    )
     run_facets, inputs = decision_facets(outcome.record["decision"], outcome.versions, ref, taggings(outcome.record))
     if whole is None:
         return _lineage(inputs=inputs, run_facets=run_facets)
@@ -50,13 +57,14 @@ def training_lineage(granted: GrantedPermit) -> Any:
     """Name what was read under the permit, and the model that came of it."""
     from gate.lineage.facets import training_facets
 
-    permit = granted.redeemed.permit
+    redeemed = granted.redeemed
     run_facets, inputs, outputs = training_facets(
-        permit.datasets,
+        redeemed.versions,
         granted.model(),
-        use=permit.use,
-        permit_id=permit.permit_id,
-        decision_index=permit.decision_index,
+        use=redeemed.use,
+        permit_id=redeemed.permit.permit_id if redeemed.permit else None,
+        decision_index=redeemed.decision_index,
+        unpermitted=redeemed.observed,
     )
     return _lineage(inputs=inputs, outputs=outputs, run_facets=run_facets)
 

@@ -16,7 +16,7 @@ from gate.domain.decision import WantedUse
 from gate.errors import InputError
 
 if TYPE_CHECKING:
-    from gate.service.deciding import Outcome
+    from gate.service.outcome import Outcome
     from gate.service.tagging import Tagged
 
 OnBlock = Literal["fail", "subset"]
@@ -119,8 +119,9 @@ class ConsentGateOperator(BaseOperator):
     def execute(self, context: Any) -> Mapping[str, Any]:
         """Decide, record, then pass or fail."""
         from gate.errors import Blocked
-        from gate.service.deciding import Asking, decide
+        from gate.service.deciding import decide
         from gate.service.message import explain_block
+        from gate.service.outcome import Asking
         from gate.service.subsetting import decide_on_subset
 
         asking = Asking(task_run(context), self._consumers(), WORKER, "airflow", lineage_run(context))

@@ -68,9 +68,9 @@ class ConsentSensor(BaseSensorOperator):
 
     def _look(self, context: Any) -> tuple[int, bool]:
         from gate.domain.words import Verdict
-        from gate.service.deciding import check
+        from gate.service.deciding import preview
 
         with airflow_errors(), open_gate(self.gate_conn_id) as service:
-            decision, gathered = check(service, rendered(self, self.datasets, context), self.use)
+            size, decision = preview(service, rendered(self, self.datasets, context), self.use)
         self.log.info("would %s: %s", decision.verdict.value, ", ".join(decision.reasons) or "nothing is missing")
-        return gathered.size, decision.verdict is Verdict.ALLOW
+        return size, decision.verdict is Verdict.ALLOW

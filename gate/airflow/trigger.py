@@ -46,5 +46,5 @@ class LedgerTrigger(BaseTrigger):
         yield TriggerEvent({"waited": waited})
 
     def _ledger_size(self) -> int:
-        with open_gate(self.gate_conn_id) as service, service.ledger.read() as reader:
-            return reader.size
+        with open_gate(self.gate_conn_id) as service:
+            return service.ledger_size()

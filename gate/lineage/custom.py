@@ -11,7 +11,7 @@ from gate import __version__
 
 PRODUCER = f"https://consent-gate.dev/producer/{__version__}"
 
-_SPEC = "https://consent-gate.dev/spec/facets/1-0-0"  # a schema that changed gets another version, never this one
+_SPEC = "https://consent-gate.dev/spec/facets"  # a schema that changed gets another version, never the same one
 
 
 @attr.define
@@ -30,10 +30,12 @@ class GateDecisionRunFacet(RunFacet):  # type: ignore[misc]
     content_owner: str
     terms_version: str | None
     permits: list[str]
+    mode: str = "enforce"
+    override: int | None = None
 
     @staticmethod
     def _get_schema() -> str:
-        return f"{_SPEC}/GateDecisionRunFacet.json#/$defs/GateDecisionRunFacet"
+        return f"{_SPEC}/1-0-1/GateDecisionRunFacet.json#/$defs/GateDecisionRunFacet"
 
 
 @attr.define
@@ -46,7 +48,7 @@ class GateDataCategoryDatasetFacet(DatasetFacet):  # type: ignore[misc]
 
     @staticmethod
     def _get_schema() -> str:
-        return f"{_SPEC}/GateDataCategoryDatasetFacet.json#/$defs/GateDataCategoryDatasetFacet"
+        return f"{_SPEC}/1-0-0/GateDataCategoryDatasetFacet.json#/$defs/GateDataCategoryDatasetFacet"
 
 
 @attr.define
@@ -58,4 +60,4 @@ class GateConsentCoverageInputDatasetFacet(InputDatasetFacet):  # type: ignore[m
 
     @staticmethod
     def _get_schema() -> str:
-        return f"{_SPEC}/GateConsentCoverageInputDatasetFacet.json#/$defs/GateConsentCoverageInputDatasetFacet"
+        return f"{_SPEC}/1-0-0/GateConsentCoverageInputDatasetFacet.json#/$defs/GateConsentCoverageInputDatasetFacet"

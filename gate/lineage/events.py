@@ -25,6 +25,8 @@ def decision_event(
     permit_ids: Sequence[str] = (),
     ledger_origin: str = "",
     taggings: Mapping[str, Tagging] | None = None,
+    mode: str = "enforce",
+    override: int | None = None,
 ) -> dict[str, Any]:
     """Build the decision's own event: type OTHER at `decided_at`, equal inputs give equal events.
 
@@ -40,6 +42,8 @@ def decision_event(
         permit_ids: the permits it issued.
         ledger_origin: the ledger's name.
         taggings: what the ledger says of the versions' categories, by `DatasetVersion.key`.
+        mode: the mode it was made in.
+        override: ledger index of the break-glass that lets a block pass.
 
     Returns:
         The RunEvent, JSON-ready.
@@ -47,7 +51,7 @@ def decision_event(
     from gate.lineage.facets import DecisionRef, decision_facets
 
     fields = decision.to_dict() if isinstance(decision, Decision) else decision
-    ref = DecisionRef(decision_index, decision_digest, checkpoint, ledger_origin, tuple(permit_ids))
+    ref = DecisionRef(decision_index, decision_digest, checkpoint, ledger_origin, tuple(permit_ids), mode, override)
     run_facets, inputs = decision_facets(fields, versions, ref, taggings)
     return run_event(
         "OTHER", fields["decided_at"], namespace=namespace, job=job, run_id=run_id, run_facets=run_facets, inputs=inputs

@@ -43,6 +43,8 @@ class DecisionRef:
         checkpoint: ledger size and root (64 hex digits) the decision rests on.
         origin: the ledger's name; empty when there is only one.
         permit_ids: the permits it issued.
+        mode: the mode it was made in.
+        override: ledger index of the break-glass that lets a block pass.
     """
 
     index: int
@@ -50,6 +52,8 @@ class DecisionRef:
     checkpoint: tuple[int, str]
     origin: str = ""
     permit_ids: tuple[str, ...] = ()
+    mode: str = "enforce"
+    override: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +94,8 @@ def decision_facets(
         "tags": _run_tags(
             {"gate.verdict": decision["verdict"], "gate.policy": decision["policy"]["name"]}
             | {f"gate.reason.{reason}": "true" for reason in decision["reasons"]}
+            | ({"gate.mode": ref.mode} if ref.mode != "enforce" else {})
+            | ({"gate.override": str(ref.override)} if ref.override is not None else {})
         ),
     }
     inputs = [_decided_input(version, decision, ref, (taggings or {}).get(version.key)) for version in versions]
@@ -119,6 +125,7 @@ def training_facets(
     permit_id: str | None = None,
     decision_index: int | None = None,
     refused: Sequence[str] = (),
+    unpermitted: bool = False,
 ) -> tuple[dict[str, Any], list[InputDataset], list[OutputDataset]]:
     """Build what a training task's events carry.
 
@@ -129,6 +136,7 @@ def training_facets(
         permit_id: the redeemed permit.
         decision_index: the decision it rests on.
         refused: reason codes when training was refused; nothing was read then, and nothing is said to be trained.
+        unpermitted: the mode `observe` let it start without a permit; the model says so for ever.
 
     Returns:
         Run facets by key, inputs, and outputs: the model as a dataset of type `MODEL`, or none.
@@ -139,13 +147,14 @@ def training_facets(
         "gate.model": use.model,
         "gate.permit": permit_id,
         "gate.decision": None if decision_index is None else str(decision_index),
+        "gate.unpermitted": "true" if unpermitted else None,
     }
     run_facets = {
-        "test": test_run.TestRunFacet(tests=[_permit_test(refused)], producer=PRODUCER),
+        "test": test_run.TestRunFacet(tests=[_permit_test(refused, unpermitted=unpermitted)], producer=PRODUCER),
         "tags": _run_tags({key: value for key, value in tags.items() if value}),
     }
     inputs = read_inputs(reads)
-    outputs = [] if model is None or refused else [_model_output(model, reads, use)]
+    outputs = [] if model is None or refused else [_model_output(model, reads, use, unpermitted=unpermitted)]
     return run_facets, inputs, outputs
 
 
@@ -187,6 +196,8 @@ def _decision_facet(decision: Mapping[str, Any], ref: DecisionRef) -> Any:
         content_owner=decision["content_owner"],
         terms_version=decision["terms_version"],
         permits=list(ref.permit_ids),
+        mode=ref.mode,
+        override=ref.override,
     )
 
 
@@ -277,15 +288,15 @@ def _test_facet(decision: Mapping[str, Any]) -> Any:
     return test_run.TestRunFacet(tests=[overall, *each], producer=PRODUCER)
 
 
-def _permit_test(refused: Sequence[str]) -> Any:
+def _permit_test(refused: Sequence[str], *, unpermitted: bool) -> Any:
     return test_run.TestExecution(
         name="consent_gate.permit",
-        status="fail" if refused else "pass",
+        status="fail" if refused or unpermitted else "pass",
         severity="error",
         type="permit",
         description="training redeemed a valid permit for exactly these datasets",
         expected="redeemed",
-        actual=", ".join(["refused", *sorted(refused)]) if refused else "redeemed",
+        actual=", ".join(["refused", *sorted(refused)]) if refused else "none" if unpermitted else "redeemed",
     )
 
 
@@ -348,10 +359,11 @@ def _run_tags(values: Mapping[str, str | None]) -> Any:
     return tags_run.TagsRunFacet(tags=fields, producer=PRODUCER)
 
 
-def _model_output(model: DatasetVersion, reads: Sequence[Dataset | DatasetVersion], use: Use) -> OutputDataset:
-    tags = (
-        [tags_dataset.TagsDatasetFacetFields(key="gate.model", value=use.model, source=TAG_SOURCE)] if use.model else []
-    )
+def _model_output(
+    model: DatasetVersion, reads: Sequence[Dataset | DatasetVersion], use: Use, *, unpermitted: bool
+) -> OutputDataset:
+    said = ({"gate.model": use.model} if use.model else {}) | ({"gate.unpermitted": "true"} if unpermitted else {})
+    tags = [tags_dataset.TagsDatasetFacetFields(key=key, value=value, source=TAG_SOURCE) for key, value in said.items()]
     sources = [_lineage_input(_identity(read), "DIRECT", None, f"used to {use.purpose.value}") for read in reads]
     facets = {
         "datasetType": dataset_type_dataset.DatasetTypeDatasetFacet(datasetType="MODEL", producer=PRODUCER),

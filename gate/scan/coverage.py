@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from gate.domain.dataset import Dataset
 from gate.domain.decision import RowGroup
 from gate.errors import CannotDecide, DatasetError
+from gate.scan.census import Census, open_census
 from gate.scan.engine import engine, literal, reading
 from gate.scan.readers import FILE
 from gate.scan.tables import Source, open_source
@@ -45,11 +46,11 @@ class CoverageCounts:
     listed: bool = False
 
 
-def count_coverage(dataset: Dataset, snapshot_path: str | None) -> CoverageCounts:
-    """Join the dataset's accounts with a consent snapshot and count.
+def count_coverage(subject: Dataset | Census, snapshot_path: str | None) -> CoverageCounts:
+    """Join the accounts in the data with a consent snapshot and count.
 
     Args:
-        dataset: what to count.
+        subject: what to count: a dataset as it is now, or the census of a version.
         snapshot_path: Parquet with `account_id` (text) and `group` (int32); accounts not in it are of group 0.
             `None`: nothing is known of anybody.
 
@@ -59,9 +60,9 @@ def count_coverage(dataset: Dataset, snapshot_path: str | None) -> CoverageCount
     """
     with engine() as con:
         snapshot = _snapshot(con, snapshot_path)
+        dataset = _dataset(subject)
         with reading(dataset):
-            source = open_source(dataset, con)
-            rows = _rows(source)
+            rows = _opened(subject, con)
             listed = rows["account"].type().is_array()
             if listed:
                 counted = _listed(rows, snapshot)
@@ -72,7 +73,7 @@ def count_coverage(dataset: Dataset, snapshot_path: str | None) -> CoverageCount
 
 
 def account_rows(
-    dataset: Dataset,
+    subject: Dataset | Census,
     snapshot_path: str | None,
     groups: Collection[int],
     category: str | None = None,
@@ -81,7 +82,7 @@ def account_rows(
     """Return the accounts of `groups` with the most rows, most first, then by account.
 
     Args:
-        dataset: what to look at.
+        subject: what to look at.
         snapshot_path: as for `count_coverage`.
         groups: consent groups; 0 is the accounts that are not in the snapshot.
         category: only rows of this category.
@@ -94,8 +95,8 @@ def account_rows(
 
     with engine() as con:
         snapshot = _snapshot(con, snapshot_path)
-        with reading(dataset):
-            rows = _rows(open_source(dataset, con))
+        with reading(_dataset(subject)):
+            rows = _opened(subject, con)
             if category is not None:
                 rows = rows.filter(rows["category"] == category)
             per_account = _grouped(_each_account(rows), snapshot)
@@ -105,14 +106,14 @@ def account_rows(
     return list(zip(found["account"].to_pylist(), found["n"].to_pylist(), strict=True))
 
 
-def account_ids(dataset: Dataset) -> list[str]:
-    """Return every distinct account in the dataset, sorted: also those in rows that block for another reason.
+def account_ids(subject: Dataset | Census) -> list[str]:
+    """Return every distinct account in the data, sorted: also those in rows that block for another reason.
 
     Raises:
         DatasetError: as `count_coverage`.
     """
-    with engine() as con, reading(dataset):
-        accounts = _each_account(_rows(open_source(dataset, con))).select("account").distinct()
+    with engine() as con, reading(_dataset(subject)):
+        accounts = _each_account(_opened(subject, con)).select("account").distinct()
         found: list[str] = con.to_pyarrow(accounts.order_by("account"))["account"].to_pylist()
     return found
 
@@ -136,7 +137,17 @@ def _snapshot(con: Backend, path: str | None) -> Table:
     return con.table(name)
 
 
-def _rows(source: Source) -> Table:
+def _dataset(subject: Dataset | Census) -> Dataset:
+    return subject.dataset if isinstance(subject, Census) else subject
+
+
+def _opened(subject: Dataset | Census, con: Backend) -> Table:
+    if isinstance(subject, Census):
+        return open_census(subject, con)
+    return dataset_rows(open_source(subject, con))
+
+
+def dataset_rows(source: Source) -> Table:
     """Return the data as few rows as one aggregation makes of it: account, category (both as written), n of rows.
 
     Aggregating the bare columns first is what makes this fast: joins then see accounts, not rows.

@@ -3,31 +3,50 @@
 from __future__ import annotations
 
 import fcntl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property, partial
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from gate import __version__
 from gate.domain.canonical import canonical
-from gate.errors import KeyLost, LedgerUnavailable
+from gate.domain.run import Confirmed, TaskRun
+from gate.errors import CannotDecide, LedgerUnavailable
 from gate.ledger.store import Entry, Ledger, Reader, Transaction, create_ledger, open_ledger
 from gate.permits.keys import (
     PublicKey,
     SigningKey,
     create_key,
     load_key,
-    public_key_from_text,
     public_key_to_text,
 )
 from gate.policy import DEFAULT_POLICY
 from gate.policy.table import Policy, load_policy, parse_policy
 from gate.service.actors import recorded_actor
 from gate.service.clock import utc_now
+from gate.service.keyring import read_pins, signing_key
 from gate.service.settings import Settings, read_settings
 
+if TYPE_CHECKING:
+    from gate.domain.decision import Decision, WantedUse
+    from gate.scan.census import Look
+    from gate.service.outcome import Asking, Outcome
+    from gate.service.ports import Redeemed, RedemptionRequest, TagStatement
+    from gate.service.tagging import Tagged
+
 SETUP = "service:setup"
+
+
+def _nobody_confirms(run: TaskRun) -> Confirmed:
+    raise CannotDecide(
+        "nobody can confirm that this task is running",
+        where=f"{run.dag_id}.{run.task_id}",
+        hint="redeem from a task of Airflow, or through a decision service that can ask Airflow",
+        reason="cannot_decide",
+    )
 
 
 @dataclass
@@ -36,11 +55,16 @@ class Service:
 
     Attributes:
         clock: returns the present instant; asked once per operation.
+        confirm: asks Airflow whether that very try is running now; raises `PermitRefused` when it is not, and
+            `CannotDecide` when Airflow cannot be asked.
+
+    It is a `gate.service.ports.DecisionService`: the methods below the keys are what a worker asks of it.
     """
 
     settings: Settings
     ledger: Ledger
     clock: Callable[[], datetime] = utc_now
+    confirm: Callable[[TaskRun], Confirmed] = _nobody_confirms
 
     def __enter__(self) -> Service:
         return self
@@ -52,33 +76,24 @@ class Service:
         """Release the database."""
         self.ledger.close()
 
-    @cached_property
+    @property
     def key(self) -> SigningKey:
-        """The signing key the ledger names.
+        """The signing key the ledger names now; asked anew each time, for it may be rotated while we run.
 
         Raises:
             KeyLost: it is not where it should be, or is another one.
         """
         with self.ledger.read() as reader:
-            return load_key(self.settings.key_path, named_key(reader))
+            return signing_key(self.settings, reader)
 
-    @cached_property
+    @property
     def pinned_keys(self) -> tuple[PublicKey, ...]:
         """The public keys we verify with, from our own configuration and not from the database.
 
         Raises:
             KeyLost: the file is missing.
         """
-        try:
-            lines = self.settings.pinned_keys_path.read_text("ascii").splitlines()
-        except OSError:
-            raise KeyLost(
-                "the pinned public keys cannot be read",
-                where=str(self.settings.pinned_keys_path),
-                hint="restore the file from backup",
-                reason="cannot_decide",
-            ) from None
-        return tuple(public_key_from_text(line) for line in lines if line.strip())
+        return read_pins(self.settings)
 
     def policy(self, reader: Reader) -> Policy:
         """Return the policy that was last activated, exactly as it was then.
@@ -91,6 +106,74 @@ class Service:
         if active is None or table is None:
             raise LedgerUnavailable("no policy is active", hint="gate policy activate NAME", reason="cannot_decide")
         return parse_policy(table, active.body["name"])
+
+    def now(self) -> datetime:
+        """Return the instant an operation happens at."""
+        return self.clock()
+
+    def ledger_size(self) -> int:
+        """Return how many entries the ledger holds."""
+        with self.ledger.read() as reader:
+            return reader.size
+
+    def record_tag(self, statement: TagStatement, *, by: str, via: str) -> Tagged:
+        """See `gate.service.tagging.record_tag`."""
+        from gate.service.tagging import record_tag
+
+        return record_tag(self, statement, by=by, via=via)
+
+    def recorded_decision(self, run: TaskRun) -> Outcome | None:
+        """See `gate.service.decisions.recorded_decision`."""
+        from gate.service.decisions import recorded_decision
+
+        with self.ledger.read() as reader:
+            return recorded_decision(reader, run)
+
+    def preview(self, looks: Sequence[Look], wanted: WantedUse) -> tuple[int, Decision]:
+        """See `gate.service.deciding.preview`."""
+        from gate.service.deciding import evaluate_looks
+        from gate.service.facts import scratch
+
+        with scratch() as folder:
+            gathered, decision = evaluate_looks(self, looks, wanted, Path(folder))
+            return gathered.size, decision
+
+    def record_decision(self, looks: Sequence[Look], wanted: WantedUse, asking: Asking) -> Outcome:
+        """See `gate.service.deciding.record_decision`."""
+        from gate.service.deciding import record_decision
+
+        return record_decision(self, looks, wanted, asking)
+
+    def passing(self, looks: Sequence[Look], wanted: WantedUse, folder: Path) -> list[Path]:
+        """See `gate.service.deciding.passing`."""
+        from gate.service.deciding import passing
+
+        return passing(self, looks, wanted, folder)
+
+    def permit_of(self, run: TaskRun) -> Mapping[str, Any] | None:
+        """See `gate.service.redeeming.permit_of`."""
+        from gate.service.redeeming import permit_of
+
+        return permit_of(self, run)
+
+    def record_redemption(self, request: RedemptionRequest, *, by: str) -> Redeemed:
+        """See `gate.service.redeeming.record_redemption`."""
+        from gate.service.redeeming import record_redemption
+
+        return record_redemption(self, request, by=by)
+
+    def record_check(self, redeemed: Redeemed) -> None:
+        """See `gate.service.redeeming.record_check`."""
+        from gate.service.redeeming import record_check
+
+        record_check(self, redeemed)
+
+    def decision_of_run(self, dag_id: str, run_id: str) -> Outcome | None:
+        """See `gate.service.decisions.decision_of_run`."""
+        from gate.service.decisions import decision_of_run
+
+        with self.ledger.read() as reader:
+            return decision_of_run(reader, dag_id, run_id)
 
 
 def open_service(settings: Settings | None = None, *, clock: Callable[[], datetime] = utc_now) -> Service:
@@ -175,13 +258,25 @@ def _write_genesis(service: Service) -> None:
         append_policy_activation(tx, load_policy(DEFAULT_POLICY), recorded_at=now, by=SETUP, via="setup")
 
 
-def append_policy_activation(tx: Transaction, policy: Policy, *, recorded_at: datetime, by: str, via: str) -> Entry:
-    """Record that decisions follow `policy` from here on; the table itself is kept beside the entry."""
+def append_policy_activation(
+    tx: Transaction,
+    policy: Policy,
+    *,
+    recorded_at: datetime,
+    by: str,
+    via: str,
+    acted: Mapping[str, Any] | None = None,
+) -> Entry:
+    """Record that decisions follow `policy` from here on; the table itself is kept beside the entry.
+
+    Args:
+        acted: how it came about, where people activated it; see `gate.service.acting`.
+    """
     current = tx.latest("policy_activation")
     if current and current.body["digest"] == policy.digest:
         return current
     kept = tx.attach(canonical(policy.table), "application/json")  # its digest is the policy's
-    body = {"name": policy.name, "version": policy.version, "digest": kept}
+    body = {"name": policy.name, "version": policy.version, "digest": kept, **(acted or {})}
     subject = f"{policy.digest}@{tx.size}"  # the same policy may be activated again after another
     return tx.append("policy_activation", subject, body, recorded_at=recorded_at, by=by, via=via)[0]
 
@@ -195,9 +290,3 @@ def activate_policy(service: Service, policy: Policy, *, by: str, via: str) -> i
     now = service.clock()
     with service.ledger.write() as tx:
         return append_policy_activation(tx, policy, recorded_at=now, by=recorded_actor(tx, by), via=via).idx
-
-
-def named_key(reader: Reader) -> str | None:
-    """Return the id of the signing key the ledger names, if any."""
-    entry = reader.latest("key")
-    return None if entry is None else str(entry.body["key_id"])

@@ -70,7 +70,9 @@ def _one_by_one(service: Service, gathered: Gathered, joined: Decision) -> Decis
             )
             known = [account_facts(reader, name, gathered.size) for name in names]
             datasets.append(_plain_facts(facts, rows, dict(zip(names, known, strict=True))))
-    return evaluate(gathered.policy, Facts(tuple(datasets), gathered.facts.stale_feeds), gathered.use, joined.decided_at)
+    return evaluate(
+        gathered.policy, Facts(tuple(datasets), gathered.facts.stale_feeds), gathered.use, joined.decided_at
+    )
 
 
 def _plain_facts(

@@ -1,4 +1,4 @@
-"""Gather the facts of a decision: versions, tags, who is in the data, what the ledger knows of them."""
+"""Gather the facts of a decision: what was seen of the data, and what the ledger knows of it and of who is in it."""
 
 from __future__ import annotations
 
@@ -8,16 +8,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from gate.domain.dataset import Dataset
 from gate.domain.decision import AccountGroup, DatasetFacts, Facts, Use, WantedUse
 from gate.domain.words import CONTENT, Category, Ownership, Reason
 from gate.ledger.snapshots import Snapshot, build_snapshot
 from gate.ledger.state import model_record
 from gate.ledger.store import Reader
 from gate.policy.table import Policy
+from gate.scan.census import Look
 from gate.scan.coverage import CoverageCounts, count_coverage
-from gate.scan.digest import measure
-from gate.scan.location import changed, fingerprint
 from gate.service.core import Service
 from gate.service.tagging import Tagged, read_tags
 
@@ -30,10 +28,10 @@ class Gathered:
 
     Attributes:
         size, root: the ledger's state the facts rest on.
-        tagged: per dataset, in order.
+        looks: what was seen of each dataset, in order.
+        tagged: what is recorded of each.
         snapshot: the consent snapshot; its file lives as long as the context that gathered it.
         numbers: per dataset, the snapshot's group number of each account group of the facts.
-        fingerprints: of the datasets before they were measured; see `check_unchanged`.
     """
 
     facts: Facts
@@ -41,15 +39,15 @@ class Gathered:
     policy: Policy
     size: int
     root: bytes
+    looks: tuple[Look, ...]
     tagged: tuple[Tagged, ...]
     snapshot: Snapshot
     numbers: tuple[tuple[int, ...], ...]
-    fingerprints: tuple[tuple[tuple[object, ...], ...], ...]
 
 
 def gather(
     service: Service,
-    datasets: Sequence[Dataset],
+    looks: Sequence[Look],
     wanted: WantedUse,
     *,
     now: datetime,
@@ -57,28 +55,27 @@ def gather(
     policy: Policy | None = None,
     claimed: Sequence[frozenset[Category] | None] = (),
 ) -> Gathered:
-    """Look at the data and the ledger as they are now.
+    """Put what was seen of the data beside the ledger as it is now.
 
     Args:
+        looks: see `gate.scan.census.look`.
         folder: where the snapshot file may be written; belongs to the caller.
         policy: instead of the active one (dry checks only).
         claimed: categories to assume per dataset instead of recorded tags (dry checks only).
 
     Raises:
-        DatasetError: a dataset that is missing, empty, unreadable or changing.
+        DatasetError: a dataset without rows.
     """
-    before = [fingerprint(dataset) for dataset in datasets]
-    versions = [measure(dataset)[0] for dataset in datasets]
     with service.ledger.read() as reader:
         head = reader.head()
         policy = policy or service.policy(reader)
         use, model_problems = _looked_up(reader, wanted)
-        tagged = tuple(read_tags(reader, version) for version in versions)
+        tagged = tuple(read_tags(reader, one.version) for one in looks)
         terms_changes = [terms.since for terms in policy.terms_versions]
         snapshot = build_snapshot(reader, now, folder / "snapshot.parquet", terms_changes)
     if claimed:
         tagged = tuple(_assume(tag, said) for tag, said in zip(tagged, claimed, strict=True))
-    counted = [count_coverage(dataset, str(snapshot.path)) for dataset in datasets]
+    counted = [count_coverage(one.census, str(snapshot.path)) for one in looks]
     numbers = tuple(tuple(sorted({group for _, group in counts.accounts})) for counts in counted)
     facts = Facts(
         tuple(
@@ -86,20 +83,7 @@ def gather(
             for tag, counts, present in zip(tagged, counted, numbers, strict=True)
         )
     )
-    gathered = Gathered(facts, use, policy, head.size, head.root, tagged, snapshot, numbers, tuple(before))
-    check_unchanged(gathered)
-    return gathered
-
-
-def check_unchanged(gathered: Gathered) -> None:
-    """Make sure that the data is still what was measured: what was read of it since belongs to the digest.
-
-    Raises:
-        DatasetError: `dataset_changed`.
-    """
-    for tag, state in zip(gathered.tagged, gathered.fingerprints, strict=True):
-        if fingerprint(tag.version.dataset) != state:
-            raise changed(tag.version.dataset.uri)
+    return Gathered(facts, use, policy, head.size, head.root, tuple(looks), tagged, snapshot, numbers)
 
 
 def scratch() -> tempfile.TemporaryDirectory[str]:

@@ -2,65 +2,37 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from gate.domain.canonical import canonical
 from gate.domain.dataset import Dataset, DatasetVersion
-from gate.domain.decision import AccountFacts, AccountGroup, DatasetFacts, Facts, RowGroup, WantedUse
-from gate.domain.instants import parse_instant
+from gate.domain.decision import WantedUse
+from gate.domain.instants import format_instant
 from gate.domain.remedies import REMEDIES
-from gate.domain.run import TaskRun
-from gate.domain.words import TRAINING_PURPOSES, Reason, Verdict
+from gate.domain.run import Confirmed, TaskRun
+from gate.domain.words import TRAINING_PURPOSES, Reason
 from gate.errors import DatasetError, GateError, PermitRefused
-from gate.ledger.state import Touched, account_facts, touched_since
 from gate.ledger.store import Entry, Reader, Transaction
-from gate.permits.permit import Permit, verify_permit
-from gate.policy.evaluate import evaluate
+from gate.permits.envelope import unseal
+from gate.permits.keys import PublicKey
+from gate.permits.permit import PAYLOAD_TYPE, Permit, verify_permit
 from gate.scan.digest import measure
 from gate.service.core import Service
-from gate.service.deciding import SUBSET, permit_subject
-from gate.service.tagging import dataset_key
+from gate.service.decisions import permit_subject, read_outcome, run_prefix
+from gate.service.ports import DecisionService, Redeemed, RedemptionRequest
+from gate.service.standing import Standing, check_nothing_happened, first_touch
 
-REF_BYTES = 32
-
-
-@dataclass(frozen=True, slots=True)
-class Redeemed:
-    """A redeemed permit.
-
-    Attributes:
-        index: ledger index of the redemption: the instant training was allowed to start, by the only clock that counts.
-    """
-
-    permit: Permit
-    index: int
-    run: TaskRun
-
-    def version_for(self, wanted: Dataset) -> DatasetVersion:
-        """Return the permitted version a job that asked for `wanted` may read.
-
-        Raises:
-            PermitRefused: none.
-        """
-        for version in self.permit.datasets:
-            if version.stands_for(wanted):
-                return version
-        raise PermitRefused(
-            "the permit does not cover this dataset",
-            where=wanted.name,
-            hint="name it in the gate's datasets and in reads=",
-            reason=Reason.PERMIT_MISMATCH,
-        )
+NONCE_BYTES = 32
 
 
-def redeem(service: Service, run: TaskRun, reads: Sequence[Dataset], wanted: WantedUse, *, by: str) -> Redeemed:
+def redeem(service: DecisionService, run: TaskRun, reads: Sequence[Dataset], wanted: WantedUse, *, by: str) -> Redeemed:
     """Exchange the run's permit for the right to train now.
 
     Args:
+        service: the embedded service, or a remote one; the data is hashed here in both cases.
         run: the training task's own try; redeeming is idempotent per try.
         reads: the datasets the task declares to read; exactly these must be permitted.
         wanted: the use the task declares.
@@ -68,23 +40,94 @@ def redeem(service: Service, run: TaskRun, reads: Sequence[Dataset], wanted: Wan
 
     Raises:
         PermitRefused: no permit, not for this, expired, or overtaken by a later entry; recorded before it is raised.
-        DatasetError: a dataset cannot be read.
+        CannotDecide: Airflow or the ledger cannot be asked.
     """
-    now = service.clock()
+    measured: dict[str, str | None] = {}
+    envelope = service.permit_of(run)
+    if envelope is not None:
+        try:
+            versions = open_permit(envelope, service.pinned_keys).datasets
+        except PermitRefused:
+            versions = ()  # whoever holds the ledger says no as well, and writes down why
+        measured = {version.key: _digest_now(version) for version in versions}
+    request = RedemptionRequest(run, tuple(reads), wanted, measured, secrets.token_hex(NONCE_BYTES))
+    return service.record_redemption(request, by=by)
+
+
+def check_still_standing(service: DecisionService, redeemed: Redeemed) -> None:
+    """Look again, for long trainings: raise if an entry since the decision takes the permission away.
+
+    Raises:
+        PermitRefused: with the reason, as at redemption.
+    """
+    service.record_check(redeemed)
+
+
+def permit_of(service: Service, run: TaskRun) -> Mapping[str, Any] | None:
+    """Return the newest permit's envelope of this task of this run, or of the runs that triggered it."""
+    with service.ledger.read() as reader:
+        found = _find_permit(reader, run)
+    if found is None:
+        confirmed = service.confirm(run)
+        with service.ledger.read() as reader:
+            found = _find_permit(reader, run, confirmed.triggered_by)
+    return None if found is None else dict(found.entry.body["envelope"])
+
+
+def record_redemption(service: Service, request: RedemptionRequest, *, by: str) -> Redeemed:
+    """Check everything that can be checked from the ledger's side, and record the answer.
+
+    Raises:
+        PermitRefused: recorded before it is raised.
+        CannotDecide: Airflow cannot be asked whether the task is running.
+    """
+    now = service.now()
     try:
-        permit = _verified(service, run, reads, wanted, now)
+        confirmed = service.confirm(request.run)
+        with service.ledger.read() as reader:
+            found = _find_permit(reader, request.run, confirmed.triggered_by)
+            observed = None if found else _observed(reader, request, confirmed)
+        if observed is not None:
+            return _start_observed(service, request, observed, now, by)
+        permit, entry = _verified(service, request, found, now)
         with service.ledger.write() as tx:
-            done = tx.find("redemption", redemption_subject(permit, run))
+            done = tx.find("redemption", redemption_subject(permit, request.run))
             if done is None:
-                at = service.clock()  # hashing the data may have taken longer than the permit lives
+                at = service.now()  # hashing the data may have taken longer than the permit lives
                 if at >= permit.expires_at:
-                    raise _refused("the permit has expired", Reason.PERMIT_EXPIRED)
-                _check_nothing_happened(service, tx, permit, at)
-                done = _append_redemption(tx, permit, run, now, by)
+                    raise refused("the permit has expired", Reason.PERMIT_EXPIRED)
+                _check_single_run(tx, permit, request.run)
+                check_nothing_happened(service, tx, Standing.of(permit, tx), at)
+                done = _append_redemption(tx, permit, entry, request.run, now, by)
     except PermitRefused as refusal:
-        _record_refusal(service, run, refusal, now, by)
+        _record_refusal(service, request.run, refusal, now, by)
         raise
-    return Redeemed(permit, done.idx, run)
+    envelope = entry.body["envelope"]
+    return Redeemed(permit, done.idx, request.run, permit.use, permit.datasets, permit.decision_index, envelope)
+
+
+def record_check(service: Service, redeemed: Redeemed) -> None:
+    """Look again at what a recorded redemption rests on; if it is gone, record since when.
+
+    Raises:
+        PermitRefused: with the reason; under a policy that lets training go on after a withdrawal, only recorded.
+    """
+    if redeemed.permit is None:
+        return
+    now = service.now()
+    with service.ledger.read() as reader:
+        standing = Standing.of(redeemed.permit, reader)
+        try:
+            check_nothing_happened(service, reader, standing, now)
+        except PermitRefused as error:
+            refusal = error
+        else:
+            return
+        touch = first_touch(reader, standing, redeemed.index)
+        goes_on = touch is not None and service.policy(reader).on_withdrawal == "continue"
+    _record_exposure(service, redeemed, refusal, touch, standing, now)
+    if not goes_on:
+        raise refusal
 
 
 def redemption_subject(permit: Permit, run: TaskRun) -> str:
@@ -92,137 +135,139 @@ def redemption_subject(permit: Permit, run: TaskRun) -> str:
     return f"{permit.permit_id}/{run.map_index}/{run.try_number}"
 
 
-def check_still_standing(service: Service, redeemed: Redeemed) -> None:
-    """Look again, for long trainings: raise if an entry since the decision takes the permission away.
+def open_permit(envelope: Mapping[str, Any], keys: Sequence[PublicKey]) -> Permit:
+    """Read a genuine permit, whatever it is for and however old.
 
     Raises:
-        PermitRefused: with the reason, as at redemption.
+        PermitRefused: no pinned key signed it, or it is no permit.
     """
-    with service.ledger.read() as reader:
-        _check_nothing_happened(service, reader, redeemed.permit, service.clock())
+    return Permit.from_payload(unseal(envelope, PAYLOAD_TYPE, keys))
 
 
-def _verified(service: Service, run: TaskRun, reads: Sequence[Dataset], wanted: WantedUse, now: datetime) -> Permit:
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A permit's entry, the run it must be bound to, and the DAG of its gate when that is another one."""
+
+    entry: Entry
+    run_id: str
+    gate_dag_id: str | None = None
+
+
+def _find_permit(reader: Reader, run: TaskRun, triggered_by: Iterable[tuple[str, str]] = ()) -> _Found | None:
+    """Find the newest permit of the task: of its own run, else of the runs whose gates may permit for others."""
+    own = reader.latest("permit", permit_subject(run.dag_id, run.run_id, run.task_id))
+    if own is not None:
+        return _Found(own, run.run_id)
+    others = []
+    for gate_dag_id, run_id in triggered_by:
+        entry = reader.latest("permit", permit_subject(run.dag_id, run_id, run.task_id, gate_dag_id=gate_dag_id))
+        others += [_Found(entry, run_id, gate_dag_id)] if entry else []
+    return max(others, key=lambda found: found.entry.idx, default=None)
+
+
+def _verified(
+    service: Service, request: RedemptionRequest, found: _Found | None, now: datetime
+) -> tuple[Permit, Entry]:
+    run, wanted = request.run, request.wanted
     if wanted.purpose not in TRAINING_PURPOSES:
-        raise _refused(f"{wanted.purpose} is not a training purpose", Reason.PERMIT_MISMATCH)
+        raise refused(f"{wanted.purpose} is not a training purpose", Reason.PERMIT_MISMATCH)
+    if found is None:
+        raise refused("there is no permit for this task of this run", Reason.PERMIT_MISSING)
     with service.ledger.read() as reader:
-        entry = reader.latest("permit", permit_subject(run.dag_id, run.run_id, run.task_id))
         origin = reader.origin
     permit = verify_permit(
-        None if entry is None else entry.body["envelope"],
+        found.entry.body["envelope"],
         service.pinned_keys,
         now=now,
         dag_id=run.dag_id,
-        run_id=run.run_id,
+        run_id=found.run_id,
         task_id=run.task_id,
         ledger_origin=origin,
+        gate_dag_id=found.gate_dag_id,
     )
     if (permit.use.purpose, permit.use.feature, permit.use.model) != (wanted.purpose, wanted.feature, wanted.model):
-        raise _refused("the permit is for another use than the task declares", Reason.PERMIT_MISMATCH)
+        raise refused("the permit is for another use than the task declares", Reason.PERMIT_MISMATCH)
     unused = list(permit.datasets)
-    for dataset in reads:
+    for dataset in request.reads:
         match = next((version for version in unused if version.stands_for(dataset)), None)
         if match is None:
-            raise _refused(f"the permit does not cover {dataset.name}", Reason.PERMIT_MISMATCH)
+            raise refused(f"the permit does not cover {dataset.name}", Reason.PERMIT_MISMATCH)
         unused.remove(match)
     for version in permit.datasets:
-        _check_unchanged(version)
-    return permit
+        _check_digest(version, request.measured)
+    return permit, found.entry
 
 
-def _check_unchanged(version: DatasetVersion) -> None:
+def _digest_now(version: DatasetVersion) -> str | None:
     try:
-        now, _ = measure(version.dataset)
-    except DatasetError as error:
-        raise _refused(f"the permitted dataset cannot be read: {error}", Reason.DATASET_CHANGED) from None
-    if now.digest != version.digest:
-        raise _refused(f"{version.dataset.name} is not the version that was permitted", Reason.DATASET_CHANGED)
+        return measure(version.dataset)[0].digest
+    except DatasetError:
+        return None
 
 
-def _check_nothing_happened(service: Service, reader: Reader, permit: Permit, now: datetime) -> None:
-    """Refuse if an entry since the decision's checkpoint touches what it rested on (invariant 4), or time did."""
-    touched = touched_since(reader, permit.checkpoint[0], reader.size)
-    decision = reader.entry(permit.decision_index)
-    until = decision.body["stands_until"]
-    if until is not None and now >= parse_instant(until):
-        raise _refused("a consent or a policy row started or ended since the decision", Reason.PERMIT_EXPIRED)
-    if _decided_again(reader, decision):
-        raise _refused("the gate has decided again since this permit", Reason.PERMIT_MISMATCH)
-    if changed := _changed(touched, permit):
-        raise _refused(f"the {changed} changed after the decision", Reason.PERMIT_MISMATCH)
-    members = reader.attachment(decision.body["accounts"])
-    if members is None:
-        raise _refused("the decision's accounts were erased", Reason.CANNOT_DECIDE)
-    hit = sorted(ref for ref in touched.accounts if _contains(members, bytes.fromhex(ref)))
-    if hit:
-        reasons = _reasons_now(service, reader, permit, decision, hit, now)
-        raise PermitRefused(
-            f"{len(hit)} of the permitted accounts changed after the decision: {', '.join(reasons)}",
-            hint="clear the gate's task: it decides again, on what stands now",
-            reason=reasons[0],
-        )
+def _check_digest(version: DatasetVersion, measured: Mapping[str, str | None]) -> None:
+    name = version.dataset.name
+    if version.key not in measured:
+        raise refused(f"{name} was not measured before training", Reason.PERMIT_MISMATCH)
+    found = measured[version.key]
+    if found is None:
+        raise refused(f"the permitted dataset {name} cannot be read", Reason.DATASET_CHANGED)
+    if found != version.digest:
+        raise refused(f"{name} is not the version that was permitted", Reason.DATASET_CHANGED)
 
 
-def _decided_again(reader: Reader, decision: Entry) -> bool:
-    """Whether the gate task has a newer decision: about the whole or, where that blocked, about its subset."""
-    gate = TaskRun.from_dict(decision.body["run"])
-    whole = replace(gate, task_id=gate.task_id.removesuffix(SUBSET))
-    both = (whole, replace(whole, task_id=whole.task_id + SUBSET))
-    return any(newer.idx > decision.idx for task in both if (newer := reader.latest("decision", tries_prefix(task))))
+def _check_single_run(reader: Reader, permit: Permit, run: TaskRun) -> None:
+    """A permit for a run that was triggered elsewhere belongs to the first run that redeems it."""
+    if permit.gate_dag_id is None:
+        return
+    for entry in reader.entries("redemption", subject_prefix=permit.permit_id + "/"):
+        if entry.body["run"]["run_id"] != run.run_id:
+            raise refused("the permit was redeemed by another run", Reason.PERMIT_MISMATCH)
 
 
-def tries_prefix(run: TaskRun) -> str:
-    """Return what the ledger subjects of all tries of one task instance begin with."""
-    return canonical([run.dag_id, run.run_id, run.task_id, run.map_index]).decode()[:-1] + ","
+def _observed(reader: Reader, request: RedemptionRequest, confirmed: Confirmed) -> Entry | None:
+    """Return the decision that the mode `observe` lets this task train on, if there is one."""
+    if reader.latest("mode") is None:
+        return None
+    run = request.run
+    own = [entry for entry in _decisions(reader, run.dag_id, run.run_id) if run.task_id in entry.body["consumers"]]
+    others = (entry for dag_id, run_id in confirmed.triggered_by for entry in _decisions(reader, dag_id, run_id))
+    named = [run.dag_id, run.task_id]
+    candidates = own or [entry for entry in others if named in entry.body["elsewhere"]]
+    newest = max(candidates, key=lambda entry: entry.idx, default=None)
+    if newest is None or not read_outcome(reader, newest).passes:
+        return None
+    use = newest.body["decision"]["use"]
+    wanted = request.wanted
+    same = (use["purpose"], use["feature"], use["model"]) == (wanted.purpose.value, wanted.feature, wanted.model)
+    return newest if same and newest.body["mode"] == "observe" else None
 
 
-def _changed(touched: Touched, permit: Permit) -> str | None:
-    if touched.policy:
-        return "policy"
-    if touched.keys:
-        return "signing keys"
-    if touched.mode:
-        return "mode"
-    if permit.use.model in touched.models:
-        return "model's registration"
-    if {dataset_key(read) for version in permit.datasets for read in _rests_on(version)} & touched.datasets:
-        return "dataset's tags"
-    return None
+def _decisions(reader: Reader, dag_id: str, run_id: str) -> Iterable[Entry]:
+    return reader.entries("decision", subject_prefix=run_prefix(dag_id, run_id))
 
 
-def _rests_on(version: DatasetVersion) -> tuple[Dataset, ...]:
-    """Return the datasets whose tags a permitted version rests on: its own and, for a subset, its source's."""
-    source = version.subset_of
-    return (version.dataset,) if source is None else (version.dataset, replace(version.dataset, uri=source))
+def _start_observed(service: Service, request: RedemptionRequest, decision: Entry, now: datetime, by: str) -> Redeemed:
+    """Record that training starts without a permit, and what would have blocked it."""
+    reasons = decision.body["decision"]["reasons"]
+    body = {
+        "run": request.run.to_dict(),
+        "reason": Reason.PERMIT_MISSING.value,
+        "message": "started without a permit: the mode is observe",
+        "observed": True,
+        "decision": decision.idx,
+        "reasons": reasons,
+    }
+    with service.ledger.write() as tx:
+        entry, _ = tx.append("refusal", request.run.key, body, recorded_at=now, by=by, via="airflow")
+        outcome = read_outcome(tx, decision)
+    return Redeemed(None, entry.idx, request.run, outcome.decision.use, outcome.versions, decision.idx)
 
 
-def _contains(members: bytes, ref: bytes) -> bool:
-    view = range(0, len(members), REF_BYTES)
-    at = bisect_left(view, ref, key=lambda offset: members[offset : offset + REF_BYTES])
-    return at < len(view) and members[view[at] : view[at] + REF_BYTES] == ref
-
-
-def _reasons_now(
-    service: Service, reader: Reader, permit: Permit, decision: Entry, refs: list[str], now: datetime
-) -> list[str]:
-    """Say why these accounts would block today; if they would not, that the permit is out of date."""
-    policy = service.policy(reader)
-    categories = frozenset(c for item in decision.body["datasets"] for c in item["categories"])
-    reasons: set[str] = set()
-    for ref in refs:
-        name = reader.open_ref(ref)
-        known = AccountFacts() if name is None else account_facts(reader, name)
-        group = AccountGroup(known, {None: 1})
-        facts = DatasetFacts("permitted", categories, groups=(group,), rows=(RowGroup((0,), 1),), total_rows=1)
-        answer = evaluate(policy, Facts((facts,)), permit.use, now)
-        if answer.verdict is Verdict.BLOCK:
-            reasons |= {reason.value for reason in answer.reasons}
-    return sorted(reasons) or [Reason.PERMIT_MISMATCH.value]
-
-
-def _append_redemption(tx: Transaction, permit: Permit, run: TaskRun, now: datetime, by: str) -> Entry:
+def _append_redemption(tx: Transaction, permit: Permit, entry: Entry, run: TaskRun, now: datetime, by: str) -> Entry:
     body = {
         "permit_id": permit.permit_id,
+        "permit": entry.idx,
         "decision": permit.decision_index,
         "run": run.to_dict(),
         "datasets": [version.digest for version in permit.datasets],
@@ -237,12 +282,34 @@ def _record_refusal(service: Service, run: TaskRun, refusal: GateError, now: dat
         tx.append("refusal", run.key, body, recorded_at=now, by=by, via="airflow")
 
 
+def _record_exposure(
+    service: Service, redeemed: Redeemed, refusal: PermitRefused, touch: Entry | None, standing: Standing, now: datetime
+) -> None:
+    """Record how long training went on after it should not have: from the first cause until it was noticed."""
+    since = touch.recorded_at if touch is not None else standing.until
+    body = {
+        "permit_id": standing.permit.permit_id,
+        "redemption": redeemed.index,
+        "run": redeemed.run.to_dict(),
+        "entry": touch and touch.idx,
+        "since": since and format_instant(since),
+        "noticed": format_instant(now),
+        "reason": refusal.reason,
+        "message": refusal.message,
+    }
+    subject = f"{redemption_subject(standing.permit, redeemed.run)}/{touch.idx if touch else 'time'}"
+    with service.ledger.write() as tx:
+        tx.append("exposure", subject, body, recorded_at=now, by="service:gate", via="check")
+
+
 def refusal_of_run(service: Service, dag_id: str, run_id: str) -> Entry | None:
     """Return the newest refused redemption of a DAG run."""
-    prefix = canonical([dag_id, run_id]).decode()[:-1] + ","
+    from gate.service import decisions
+
     with service.ledger.read() as reader:
-        return reader.latest("refusal", prefix)
+        return decisions.refusal_of_run(reader, dag_id, run_id)
 
 
-def _refused(message: str, reason: Reason) -> PermitRefused:
+def refused(message: str, reason: Reason) -> PermitRefused:
+    """Return a refusal with the remedy of its reason."""
     return PermitRefused(message, hint=REMEDIES[reason], reason=reason.value)

@@ -6,23 +6,23 @@ from dataclasses import replace
 from pathlib import Path
 
 from gate.domain.decision import WantedUse
-from gate.domain.words import Reason
-from gate.errors import Blocked
-from gate.policy.evaluate import evaluate
+from gate.scan.census import look
 from gate.scan.subset import write_subset
-from gate.service.core import Service
-from gate.service.deciding import SUBSET, Asking, Outcome, decide
-from gate.service.facts import gather, scratch
+from gate.service.deciding import decide
+from gate.service.decisions import SUBSET
+from gate.service.facts import scratch
+from gate.service.outcome import Asking, Outcome
+from gate.service.ports import DecisionService
 from gate.service.tagging import tag_dataset
 
 
 def decide_on_subset(
-    service: Service, blocked: Outcome, wanted: WantedUse, asking: Asking, folder: str | None = None
+    service: DecisionService, blocked: Outcome, wanted: WantedUse, asking: Asking, folder: str | None = None
 ) -> Outcome:
     """Write the consented rows of every dataset as new versions and decide about those.
 
     Args:
-        service: the open service.
+        service: the embedded service, or a remote one; subsets are cut here in both cases.
         blocked: the decision about the whole; missing consent was all that blocked.
         wanted: the use.
         asking: as for the decision about the whole.
@@ -35,20 +35,14 @@ def decide_on_subset(
         Blocked: something else than missing consent blocks by now.
         DatasetError: the source changed since it was tagged, cannot be read, or nothing of it is consented.
     """
-    sources = [version.dataset for version in blocked.versions]
     subsets = []
-    now = service.clock()
-    with scratch() as scratch_folder:
-        gathered = gather(service, sources, wanted, now=now, folder=Path(scratch_folder))
-        decision = evaluate(gathered.policy, gathered.facts, gathered.use, now)
-        if not decision.subset_possible and decision.reasons:
-            raise Blocked("no consented subset can be cut", reason=Reason(decision.reasons[0]).value)
-        for index, tag in enumerate(gathered.tagged):
-            passing = {gathered.numbers[index][group] for group in decision.passing[index]}
-            source = tag.version.dataset
+    with scratch() as name:
+        looks = [look(version.dataset, Path(name)) for version in blocked.versions]
+        who_passes = service.passing(looks, wanted, Path(name))
+        for index, (one, path) in enumerate(zip(looks, who_passes, strict=True)):
+            source = one.version.dataset
             target = f"{folder or service.settings.subsets_uri}/{blocked.index}/{index}/{source.uri.rpartition('/')[2]}"
-            written = write_subset(source, str(gathered.snapshot.path), passing, target, expected=tag.version)
-            subset = written.dataset
+            subset = write_subset(source, str(path), {1}, target, expected=one.version).dataset
             tag_dataset(
                 service,
                 subset,
@@ -56,8 +50,7 @@ def decide_on_subset(
                 by=asking.by,
                 via=asking.via,
                 run=asking.run,
-                inherit=tag.categories,
-                subset_of=source.uri,
+                source=one.version,
             )
             subsets.append(subset)
     second = replace(asking.run, task_id=asking.run.task_id + SUBSET)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from gate.domain.canonical import digest
@@ -17,6 +17,7 @@ from gate.scan.digest import measure
 from gate.scan.media import contradictions, probe_categories
 from gate.service.actors import recorded_actor
 from gate.service.core import Service
+from gate.service.ports import DecisionService, TagStatement
 
 PERSONAL_VIA = frozenset({"cli", "api", "ui"})  # recorded by a person who is not writing the DAG
 
@@ -75,26 +76,25 @@ def parse_categories(words: Iterable[str]) -> frozenset[Category]:
 
 
 def tag_dataset(
-    service: Service,
+    service: DecisionService,
     dataset: Dataset,
     declare: Collection[str],
     *,
     by: str,
     via: str,
     run: TaskRun | None = None,
-    inherit: Collection[Category] = (),
-    subset_of: str | None = None,
+    source: DatasetVersion | None = None,
 ) -> Tagged:
     """Record the categories of the dataset as its bytes are now.
 
     Args:
+        service: the embedded service, or a remote one.
         dataset: where it is and how its rows name their accounts.
         declare: category words the caller vouches for; `none` means examined, and nothing of these.
         by: who says so; see `recorded_actor`.
         via: `cli`, `api`, `ui` or `airflow`.
         run: the task that tags, if one does.
-        inherit: categories that arrive from inputs.
-        subset_of: URI of the dataset this one was cut from.
+        source: the version this one was cut from; its categories are inherited, and it stands for that dataset.
 
     Returns:
         Everything recorded of this version so far, this tag included. Tagging twice with the same words adds nothing.
@@ -105,32 +105,61 @@ def tag_dataset(
     """
     declared = parse_categories(declare)
     measured, _ = measure(dataset)
-    version = DatasetVersion(measured.dataset, measured.digest, measured.files, measured.size, subset_of)
+    version = replace(measured, subset_of=None if source is None else source.dataset.uri)
     probe = probe_categories(dataset)
     contradicted = contradictions(declared, probe)
-    statements = {(c.value, TagSource.DECLARED.value) for c in declared}
-    statements |= {(c.value, TagSource.DETECTED.value) for c in probe.categories}
-    statements |= {(c.value, TagSource.INHERITED.value) for c in inherit}
-    body: dict[str, Any] = {
-        "dataset": {"namespace": dataset.namespace, "name": dataset.name},
-        "version": version.to_dict(),
-        "statements": [list(pair) for pair in sorted(statements)],
-        # How many files show what; their paths stay out, for they may name accounts.
-        "evidence": [
-            [*what, n] for what, n in sorted(Counter((c, signal) for c, signal, *_ in probe.evidence).items())
-        ],
-        "contradictions": list(contradicted),
-        "unreadable": len(probe.problems) + probe.unprobed,
-        "run": run and run.to_dict(),
-    }
-    what = digest(
-        [*(body[name] for name in ("statements", "contradictions", "unreadable", "version")), via in PERSONAL_VIA]
+    counted = Counter((category, signal) for category, signal, *_ in probe.evidence)
+    statement = TagStatement(
+        version,
+        declared=tuple(sorted(c.value for c in declared)),
+        detected=tuple(sorted(c.value for c in probe.categories)),
+        source=source,
+        evidence=tuple((category, signal, n) for (category, signal), n in sorted(counted.items())),
+        contradictions=tuple(contradicted),
+        unreadable=len(probe.problems) + probe.unprobed,
+        run=run,
     )
-    now = service.clock()
+    return service.record_tag(statement, by=by, via=via)
+
+
+def record_tag(service: Service, statement: TagStatement, *, by: str, via: str) -> Tagged:
+    """Append what is said of a version; saying it again adds nothing.
+
+    Raises:
+        InputError: a category that nobody may say.
+    """
+    version, dataset = statement.version, statement.version.dataset
+    statements = {(c.value, TagSource.DECLARED.value) for c in parse_categories(statement.declared)}
+    statements |= {(c.value, TagSource.DETECTED.value) for c in _known(statement.detected)}
+    if (version.subset_of is None) != (statement.source is None):
+        raise InputError("must name the version it was cut from", where="tag.source")
+    now = service.now()
     with service.ledger.write() as tx:
+        if statement.source is not None:
+            inherited = read_tags(tx, statement.source).categories or {Category.UNCLASSIFIED}
+            statements |= {(c.value, TagSource.INHERITED.value) for c in inherited}
+        body: dict[str, Any] = {
+            "dataset": {"namespace": dataset.namespace, "name": dataset.name},
+            "version": version.to_dict(),
+            "statements": [list(pair) for pair in sorted(statements)],
+            "evidence": [list(item) for item in statement.evidence],
+            "contradictions": list(statement.contradictions),
+            "unreadable": statement.unreadable,
+            "run": statement.run and statement.run.to_dict(),
+        }
+        said = [body[name] for name in ("statements", "contradictions", "unreadable", "version")]
+        what = digest([*said, via in PERSONAL_VIA])
         actor = recorded_actor(tx, by)
         tx.append("tag", f"{dataset_key(dataset)}/{version.digest}/{what}", body, recorded_at=now, by=actor, via=via)
         return read_tags(tx, version)
+
+
+def _known(words: Iterable[str]) -> frozenset[Category]:
+    """Read words that nobody chose: any category may be found, or come from a source."""
+    try:
+        return frozenset(Category(word) for word in words)
+    except ValueError:
+        raise InputError("names an unknown category", where="tag") from None
 
 
 def dataset_key(dataset: Dataset) -> str:

@@ -27,7 +27,8 @@ def schema(name: str) -> dict:
 def test_each_facet_has_its_schema_and_says_so(name):
     document = schema(name)
     Draft202012Validator.check_schema(document)
-    assert document["$id"] == f"https://consent-gate.dev/spec/facets/1-0-0/{name}.json"
+    version = "1-0-1" if name == "GateDecisionRunFacet" else "1-0-0"
+    assert document["$id"] == f"https://consent-gate.dev/spec/facets/{version}/{name}.json"
     assert list(document["properties"]) == [OURS[name]]
     facet = getattr(custom, name)
     assert facet._get_schema() == f"{document['$id']}#/$defs/{name}"

@@ -14,7 +14,8 @@ from gate.domain.dataset import DatasetVersion, dataset
 from gate.domain.run import TaskRun
 from gate.errors import DatasetError, InputError, KeyLost
 from gate.service.core import Service
-from gate.service.deciding import check, decide, decision_of_run, lacking_accounts
+from gate.service.deciding import check, decide, decision_of_run
+from gate.service.decisions import lacking_accounts
 from gate.service.differential import differential
 from gate.service.subsetting import decide_on_subset
 from gate.service.tagging import tag_dataset
@@ -299,30 +300,6 @@ def test_versions_survive_the_ledger(service: Service, tmp_path: Path) -> None:
     assert TRAIN.key != RUN.key
 
 
-def test_data_swapped_while_its_accounts_are_listed_gets_no_permit(
-    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from gate.service import deciding
-
-    for account in ("acme", "zeta"):
-        add_account(service, account)
-        say(service, event(account))
-    data = chat_file(tmp_path, ["acme", "zeta"])
-    tag(service, data)
-    listed = deciding.account_ids
-
-    def hide_one(dataset):
-        chat_file(tmp_path, ["acme", "acme"])
-        names = listed(dataset)
-        chat_file(tmp_path, ["acme", "zeta"])
-        return names
-
-    monkeypatch.setattr(deciding, "account_ids", hide_one)
-    with pytest.raises(DatasetError) as caught:
-        decide(service, [data], USE, ASKING)
-    assert caught.value.reason == "dataset_changed"
-
-
 def test_a_dataset_named_twice_is_one(service: Service, tmp_path: Path) -> None:
     add_account(service, "acme")
     say(service, event("acme"))
@@ -362,13 +339,13 @@ def test_an_account_blocked_in_two_datasets_counts_once(service: Service, tmp_pa
 def test_data_swapped_while_it_is_counted_cannot_be_decided(
     service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from gate.service import facts
+    from gate.scan import census
 
     add_account(service, "acme")
     say(service, event("acme"))
     data = chat_file(tmp_path, ["zeta"])
     tag(service, data)
-    counted = facts.count_coverage
+    counted = census.take_census
 
     def swap_count_swap_back(*args):
         chat_file(tmp_path, ["acme"])
@@ -376,7 +353,7 @@ def test_data_swapped_while_it_is_counted_cannot_be_decided(
         chat_file(tmp_path, ["zeta"])
         return counts
 
-    monkeypatch.setattr(facts, "count_coverage", swap_count_swap_back)
+    monkeypatch.setattr(census, "take_census", swap_count_swap_back)
     with pytest.raises(DatasetError) as caught:
         decide(service, [data], USE, ASKING)
     assert caught.value.reason == "dataset_changed"

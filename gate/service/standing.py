@@ -1,0 +1,134 @@
+"""Whether a permit still stands: nothing appended since its decision, nor time, touches what it rests on."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from gate.domain.dataset import Dataset, DatasetVersion
+from gate.domain.decision import AccountFacts, AccountGroup, DatasetFacts, Facts, RowGroup
+from gate.domain.instants import parse_instant
+from gate.domain.remedies import REMEDIES
+from gate.domain.words import Reason, Verdict
+from gate.errors import PermitRefused
+from gate.ledger.state import Touched, account_facts, touched_since
+from gate.ledger.store import Entry, Reader
+from gate.permits.permit import Permit
+from gate.policy.evaluate import evaluate
+from gate.service.core import Service
+from gate.service.decisions import decided_again
+from gate.service.tagging import dataset_key
+
+REF_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A permit with the decision it rests on."""
+
+    permit: Permit
+    decision: Entry
+
+    @classmethod
+    def of(cls, permit: Permit, reader: Reader) -> Standing:
+        """Look the decision up."""
+        return cls(permit, reader.entry(permit.decision_index))
+
+    @property
+    def until(self) -> datetime | None:
+        """When a consent of its accounts, or a policy row, starts or ends."""
+        until = self.decision.body["stands_until"]
+        return None if until is None else parse_instant(until)
+
+
+def check_nothing_happened(service: Service, reader: Reader, standing: Standing, now: datetime) -> None:
+    """Refuse if an entry since the decision's checkpoint touches what it rested on (invariant 4), or time did.
+
+    Raises:
+        PermitRefused: with the reason.
+    """
+    permit, decision = standing.permit, standing.decision
+    touched = touched_since(reader, permit.checkpoint[0], reader.size)
+    if standing.until is not None and now >= standing.until:
+        raise _refused("a consent or a policy row started or ended since the decision", Reason.PERMIT_EXPIRED)
+    if decided_again(reader, decision):
+        raise _refused("the gate has decided again since this permit", Reason.PERMIT_MISMATCH)
+    if changed := _changed(touched, permit):
+        raise _refused(f"the {changed} changed after the decision", Reason.PERMIT_MISMATCH)
+    members = reader.attachment(decision.body["accounts"])
+    if members is None:
+        raise _refused("the decision's accounts were erased", Reason.CANNOT_DECIDE)
+    hit = sorted(ref for ref in touched.accounts if _contains(members, bytes.fromhex(ref)))
+    if hit:
+        reasons = _reasons_now(service, reader, permit, decision, hit, now)
+        raise PermitRefused(
+            f"{len(hit)} of the permitted accounts changed after the decision: {', '.join(reasons)}",
+            hint="clear the gate's task: it decides again, on what stands now",
+            reason=reasons[0],
+        )
+
+
+def first_touch(reader: Reader, standing: Standing, start: int) -> Entry | None:
+    """Return the first entry from `start` on that touches one of the permit's accounts."""
+    members = reader.attachment(standing.decision.body["accounts"])
+    if members is None:
+        return None
+    for entry in reader.entries(start=start):
+        if entry.kind == "erasure":
+            refs = entry.body["account_refs"]
+        elif entry.kind in ("consent", "profile", "appointment") and entry.account_ref:
+            refs = [entry.account_ref]
+        else:
+            continue
+        if any(_contains(members, bytes.fromhex(ref)) for ref in refs):
+            return entry
+    return None
+
+
+def _changed(touched: Touched, permit: Permit) -> str | None:
+    if touched.policy:
+        return "policy"
+    if touched.keys:
+        return "signing keys"
+    if touched.mode:
+        return "mode"
+    if permit.use.model in touched.models:
+        return "model's registration"
+    if {dataset_key(read) for version in permit.datasets for read in _rests_on(version)} & touched.datasets:
+        return "dataset's tags"
+    return None
+
+
+def _rests_on(version: DatasetVersion) -> tuple[Dataset, ...]:
+    """Return the datasets whose tags a permitted version rests on: its own and, for a subset, its source's."""
+    source = version.subset_of
+    return (version.dataset,) if source is None else (version.dataset, replace(version.dataset, uri=source))
+
+
+def _contains(members: bytes, ref: bytes) -> bool:
+    view = range(0, len(members), REF_BYTES)
+    at = bisect_left(view, ref, key=lambda offset: members[offset : offset + REF_BYTES])
+    return at < len(view) and members[view[at] : view[at] + REF_BYTES] == ref
+
+
+def _reasons_now(
+    service: Service, reader: Reader, permit: Permit, decision: Entry, refs: list[str], now: datetime
+) -> list[str]:
+    """Say why these accounts would block today; if they would not, that the permit is out of date."""
+    policy = service.policy(reader)
+    categories = frozenset(c for item in decision.body["datasets"] for c in item["categories"])
+    reasons: set[str] = set()
+    for ref in refs:
+        name = reader.open_ref(ref)
+        known = AccountFacts() if name is None else account_facts(reader, name)
+        group = AccountGroup(known, {None: 1})
+        facts = DatasetFacts("permitted", categories, groups=(group,), rows=(RowGroup((0,), 1),), total_rows=1)
+        answer = evaluate(policy, Facts((facts,)), permit.use, now)
+        if answer.verdict is Verdict.BLOCK:
+            reasons |= {reason.value for reason in answer.reasons}
+    return sorted(reasons) or [Reason.PERMIT_MISMATCH.value]
+
+
+def _refused(message: str, reason: Reason) -> PermitRefused:
+    return PermitRefused(message, hint=REMEDIES[reason], reason=reason.value)
