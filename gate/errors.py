@@ -72,6 +72,10 @@ class PermitRefused(Blocked):
     """A permit is missing, expired, foreign, altered, or overtaken by a later ledger entry."""
 
 
+class ActRefused(Blocked):
+    """A two-person act may not happen: one person alone, a proposal that is not open, or a mode without log-ins."""
+
+
 class CannotDecide(GateError):
     """We are not able to answer now: exit 4. May be retried; nothing trains meanwhile."""
 
