@@ -1,0 +1,172 @@
+"""One real Airflow (scheduler, API server, workers) for many attacks, and the REST calls its four users can make."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import httpx
+
+from gate.demo.airflow import Airflow, environment, stop_session
+from gate.demo.home import Home, make_passwords, new_home
+from gate.errors import CheckFailed
+
+TESTS = Path(__file__).parents[1]
+ENDED = ("success", "failed")
+_T = TypeVar("_T")
+
+
+@dataclass
+class RealAirflow(Airflow):
+    """Airflow as its users see it: every call names who makes it.
+
+    Attributes:
+        environ: of its processes; `airflow` commands run with it reach the same database and DAG folder.
+    """
+
+    environ: Mapping[str, str] = field(default_factory=dict)
+    tokens: dict[str, str] = field(default_factory=dict)
+
+    def ask(self, user: str, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+        """Call the REST API as a user; return status and JSON."""
+        if user not in self.tokens:
+            login = {"username": user, "password": self.passwords[user]}
+            self.tokens[user] = httpx.post(f"{self.url}/auth/token", json=login, timeout=60).json()["access_token"]
+        headers = {"Authorization": f"Bearer {self.tokens[user]}"}
+        answer = httpx.request(method, f"{self.url}/api/v2{path}", json=body, headers=headers, timeout=60)
+        return answer.status_code, answer.json() if answer.content else None
+
+    def do(self, user: str, method: str, path: str, body: Any = None) -> Any:
+        """Call the REST API as a user who may do this."""
+        status, answer = self.ask(user, method, path, body)
+        if status >= 400:
+            raise CheckFailed(f"{user}: {method} {path}: HTTP {status}: {answer}", where="Airflow")
+        return answer
+
+    def start(self, dag_id: str, run_id: str, conf: Mapping[str, Any] | None = None, user: str = "user") -> str:
+        """Trigger a run by hand and return its id."""
+        body = {"dag_run_id": run_id, "logical_date": None, "conf": conf or {}}
+        started: str = self.do(user, "POST", f"/dags/{dag_id}/dagRuns", body)["dag_run_id"]
+        return started
+
+    def run(self, dag_id: str, run_id: str) -> dict[str, Any]:
+        """Return a run, with its state."""
+        found: dict[str, Any] = self.do("admin", "GET", f"/dags/{dag_id}/dagRuns/{quote(run_id)}")
+        return found
+
+    def instances(self, dag_id: str, run_id: str) -> dict[str, dict[str, Any]]:
+        """Return the task instances of a run by name; mapped ones as `task[0]`."""
+        path = f"/dags/{dag_id}/dagRuns/{quote(run_id)}/taskInstances?limit=100"
+        found = self.do("admin", "GET", path)["task_instances"]
+        return {ti["task_id"] + (f"[{ti['map_index']}]" if ti["map_index"] >= 0 else ""): ti for ti in found}
+
+    def states(self, dag_id: str, run_id: str) -> dict[str, str | None]:
+        """Return the state of every task instance of a run."""
+        return {name: ti["state"] for name, ti in self.instances(dag_id, run_id).items()}
+
+    def log_of(self, dag_id: str, run_id: str, task_id: str, try_number: int = 1, map_index: int = -1) -> str:
+        """Return what a try logged."""
+        path = f"/dags/{dag_id}/dagRuns/{quote(run_id)}/taskInstances/{task_id}/logs/{try_number}"
+        content = self.do("admin", "GET", f"{path}?map_index={map_index}&full_content=true")["content"]
+        return "\n".join(str(line.get("event", line)) if isinstance(line, dict) else str(line) for line in content)
+
+    def mark(self, user: str, dag_id: str, run_id: str, task_id: str, state: str = "success") -> None:
+        """Set a task's state, as the UI's *Mark as* does."""
+        path = f"/dags/{dag_id}/dagRuns/{quote(run_id)}/taskInstances/{task_id}"
+        self.do(user, "PATCH", path, {"new_state": state})
+
+    def clear(self, user: str, dag_id: str, run_id: str, *task_ids: str) -> None:
+        """Clear tasks, as the UI's *Clear* does: Airflow runs them again."""
+        body = {
+            "dry_run": False,
+            "dag_run_id": run_id,
+            "task_ids": list(task_ids),
+            "only_failed": False,
+            "reset_dag_runs": True,
+            "include_downstream": False,
+        }
+        self.do(user, "POST", f"/dags/{dag_id}/clearTaskInstances", body)
+
+    def wait_until_ended(self, runs: Mapping[str, str], seconds: int = 240) -> dict[str, str]:
+        """Wait until every run (dag id → run id) has ended; return the state of each."""
+
+        def ended() -> dict[str, str] | None:
+            states = {dag_id: self.run(dag_id, run_id)["state"] for dag_id, run_id in runs.items()}
+            return states if set(states.values()) <= set(ENDED) else None
+
+        return self.until(ended, f"{sorted(runs)} to end", seconds)
+
+    def until(self, ask: Callable[[], _T | None], what: str, seconds: int = 120) -> _T:
+        """Ask again and again until there is an answer."""
+        deadline = time.monotonic() + seconds
+        while (answer := ask()) is None:
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise CheckFailed(f"waited {seconds} s for {what}", where=str(self.home.log))
+            time.sleep(0.5)
+        return answer
+
+    def command(self, *words: str, seconds: int = 240) -> subprocess.CompletedProcess[str]:
+        """Run `airflow WORDS` beside it, on the same database and DAG folder."""
+        airflow = str(Path(sys.executable).with_name("airflow"))
+        command = [airflow, *words] if words[0] != "python" else [sys.executable, *words[1:]]
+        return subprocess.run(
+            command, env=dict(self.environ), capture_output=True, text=True, check=False, timeout=seconds
+        )
+
+
+@contextmanager
+def real_airflow(folder: Path, dags: Path, **settings: str) -> Iterator[RealAirflow]:
+    """Start an Airflow of its own in a folder; at the end everything it started is stopped.
+
+    Args:
+        folder: where its home goes.
+        dags: the DAG folder.
+        **settings: environment on top of the demo's.
+    """
+    home = new_home(folder)
+    passwords = make_passwords(home)
+    ports = _free_ports(3)
+    environ = environment(home, ports, {**os.environ}) | {
+        "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
+        "AIRFLOW__CORE__PARALLELISM": "4",
+        "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "1",
+        "AIRFLOW__OPENLINEAGE__DISABLED": "true",
+        "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "false",
+        "PYTHONPATH": str(TESTS),
+        **settings,
+    }
+    with home.log.open("wb") as log:
+        process = subprocess.Popen(
+            [str(Path(sys.executable).with_name("airflow")), "standalone"],
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    try:
+        yield RealAirflow(home, ports[0], process, passwords, environ=environ)
+    finally:
+        stop_session(process)
+
+
+def gate_home(airflow: RealAirflow) -> Home:
+    """Return the folders of this Airflow's gate."""
+    return airflow.home
+
+
+def _free_ports(count: int) -> tuple[int, ...]:
+    with ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return tuple(one.getsockname()[1] for one in sockets)
