@@ -22,6 +22,8 @@ GROUPS: dict[str, tuple[str, str]] = {
     "permit": ("gate.cli.permit", "Verify a permit."),
     "ledger": ("gate.cli.ledger", "Verify the ledger, take checkpoints, prove entries."),
     "lineage": ("gate.cli.lineage", "Deliver pending lineage events."),
+    "tokens": ("gate.cli.tokens", "Make, list and revoke service tokens."),
+    "serve": ("gate.cli.serve", "Run the decision service."),
     "keys": ("gate.cli.keys", "Show the signing and pinned keys."),
 }
 

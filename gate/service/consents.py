@@ -61,8 +61,13 @@ def record_consent_events(service: Service, events: Sequence[ConsentEvent], *, b
     return Recorded(len(fresh), len(results) - len(fresh), unheard)
 
 
-def record_appointments(service: Service, appointments: Sequence[Appointment], *, via: str) -> Recorded:
+def record_appointments(
+    service: Service, appointments: Sequence[Appointment], *, via: str, by: str = DIRECTORY
+) -> Recorded:
     """Record appointments and removals of owners and admins, as the directory's identity.
+
+    Args:
+        by: the directory sync: our own identity, or the `service:NAME` of a token with the scope `directory`.
 
     Raises:
         LedgerUnavailable: the ledger cannot be written; then nothing was.
@@ -70,7 +75,8 @@ def record_appointments(service: Service, appointments: Sequence[Appointment], *
     now = service.clock()
     ordered = sorted(appointments, key=lambda a: a.effective_at)
     with service.ledger.write() as tx:
-        results = records.record_appointments(tx, ordered, recorded_at=now, by=DIRECTORY, via=via)
+        actor = recorded_actor(tx, by)
+        results = records.record_appointments(tx, ordered, recorded_at=now, by=actor, via=via)
     return _count(results)
 
 
