@@ -20,6 +20,7 @@ GROUPS: dict[str, tuple[str, str]] = {
     "dataset": ("gate.cli.dataset", "Tag dataset versions and show their tags."),
     "check": ("gate.cli.check", "Say what the gate would decide, recording nothing."),
     "permit": ("gate.cli.permit", "Verify a permit."),
+    "run": ("gate.cli.run", "Redeem a permit and run a command with it."),
     "ledger": ("gate.cli.ledger", "Verify the ledger, take checkpoints, prove entries."),
     "lineage": ("gate.cli.lineage", "Deliver pending lineage events."),
     "tokens": ("gate.cli.tokens", "Make, list and revoke service tokens."),
@@ -77,5 +78,6 @@ def main() -> None:
     except GateError as error:
         from gate.cli.output import complain
 
-        complain(error, as_json="--json" in sys.argv)
+        ours = sys.argv[: sys.argv.index("--")] if "--" in sys.argv else sys.argv  # beyond it: the words of `gate run`
+        complain(error, as_json="--json" in ours)
         sys.exit(error.exit_code)
