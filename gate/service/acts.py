@@ -17,7 +17,7 @@ from gate.service.acting import MAX_TEXT, Act, Acted, Person, checked_params
 from gate.service.actors import PERSON, recorded_actor
 from gate.service.core import Service, append_policy_activation
 from gate.service.declassifying import check_declassification, declassify
-from gate.service.keyring import check_revocation, revoke, rotate
+from gate.service.keyring import check_revocation, drop_revoked_pins, revoke, rotate
 from gate.service.modes import change_mode, check_mode
 from gate.service.overrides import break_glass, check_override, revoke_override
 
@@ -138,7 +138,9 @@ def approve(service: Service, index: int, *, by: Person, via: str = "api", act: 
         body = {"proposal": index, "act": which.value, "name_ref": _name_ref(tx, by)}
         tx.append("approval", str(index), body, recorded_at=now, by=actor, via=via)
         acted = Acted(now, actor, via, 2, index, found.body["reason_ref"])
-        return _DEEDS[which].perform(service, tx, found.body["params"], acted)
+        effect = _DEEDS[which].perform(service, tx, found.body["params"], acted)
+    _settle(service, which)
+    return effect
 
 
 def withdraw(service: Service, index: int, *, by: Person, via: str = "api") -> Entry:
@@ -202,7 +204,9 @@ def act_alone(
             )
         recorded = _DEEDS[which].check(tx, given, now)
         ref = tx.commit_ref("text", _checked_reason(reason)) if reason else None
-        return _DEEDS[which].perform(service, tx, recorded, Acted(now, recorded_actor(tx, by), via, 1, None, ref))
+        effect = _DEEDS[which].perform(service, tx, recorded, Acted(now, recorded_actor(tx, by), via, 1, None, ref))
+    _settle(service, which)
+    return effect
 
 
 def find_proposal(reader: Reader, index: int, now: datetime) -> Proposal:
@@ -225,6 +229,12 @@ def proposals(reader: Reader, now: datetime, *, act: str | None = None, state: s
     found = (e for e in reader.entries("proposal", subject_prefix=prefix) if "act" in e.body)
     shown = (_shown(reader, entry, now) for entry in found)
     return [proposal for proposal in shown if state in (None, proposal.state)]
+
+
+def _settle(service: Service, act: Act) -> None:
+    """Finish, after the commit, what is outside the ledger."""
+    if act in (Act.KEY_ROTATION, Act.KEY_REVOCATION):
+        drop_revoked_pins(service.ledger, service.settings)
 
 
 def _act(word: str) -> Act:

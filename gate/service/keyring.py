@@ -1,6 +1,7 @@
 """The keys of a ledger: one signs, retired ones still verify, revoked ones no more. The ledger says which is which.
 
-Crash-safe by order: file, then pin, then entry. Whatever is missing when we die is made by doing the act again.
+Crash-safe by order. A new key: file, pin, entry; one that died before its entry is used by the next act. A revoked key:
+entry, then pin; from the entry on nothing it signed is redeemed, and any later act on keys removes the pin.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 from gate.domain.instants import format_instant, parse_instant
 from gate.domain.words import Reason
 from gate.errors import CannotDecide, InputError, KeyLost, PermitRefused, TamperingFound
-from gate.ledger.store import Entry, Reader, Transaction
+from gate.ledger.store import Entry, Ledger, Reader, Transaction
 from gate.permits.keys import (
     PublicKey,
     SigningKey,
@@ -219,17 +220,31 @@ def revoke(tx: Transaction, settings: Settings, params: Mapping[str, Any], acted
     """Revoke a key: nothing it signed counts from now on. The signing key gets a successor in the same act.
 
     The successor is not vouched for by the compromised key: whoever pins that one must pin the new one by hand.
+    `drop_revoked_pins` belongs after the commit.
 
     Raises:
         InputError: it was revoked meanwhile.
-        CannotDecide: the successor or the pins cannot be stored.
+        CannotDecide: the successor or its pin cannot be stored.
     """
     body = check_revocation(tx, params, acted.at)
     signing = _signing(keyring(tx))
     if signing is not None and signing.public.key_id == body["key_id"]:
         _new_key(tx, settings, None, acted)
-    _change_pins(settings, drop=body["key_id"])
     return acted.append(tx, "key", f"{body['key_id']}/revoked", {**body, "state": KeyState.REVOKED.value})
+
+
+def drop_revoked_pins(ledger: Ledger, settings: Settings) -> None:
+    """Remove revoked keys from our pins. Safe to repeat; what died between entry and pin is put right by it.
+
+    Raises:
+        KeyLost: the file of pins is missing.
+        CannotDecide: it cannot be replaced.
+    """
+    with ledger.write() as tx:  # nothing is appended: the lock keeps two from replacing the file at once
+        pins = read_pins(settings)
+        left = trusted(pins, tx)
+        if left != pins:
+            _write_pins(settings, left)
 
 
 def _signing(ring: Sequence[LedgerKey]) -> LedgerKey | None:
@@ -245,7 +260,9 @@ def _new_key(tx: Transaction, settings: Settings, voucher: SigningKey | None, ac
         raise CannotDecide(
             "a key the ledger knows already stands in the place of the next one", where=str(path), hint="move it away"
         )
-    _change_pins(settings, add=key.public_key)
+    pins = read_pins(settings)
+    if key.public_key not in pins:
+        _write_pins(settings, (*pins, key.public_key))
     body: dict[str, Any] = {
         "key_id": key.key_id,
         "public_key": public_key_to_text(key.public_key),
@@ -256,19 +273,13 @@ def _new_key(tx: Transaction, settings: Settings, voucher: SigningKey | None, ac
     return acted.append(tx, "key", key.key_id, body)
 
 
-def _change_pins(settings: Settings, *, add: PublicKey | None = None, drop: str | None = None) -> None:
+def _write_pins(settings: Settings, pins: Sequence[PublicKey]) -> None:
     """Replace the file of pinned keys whole; only while the ledger's writer lock is held."""
-    pins = read_pins(settings)
-    wanted = [key for key in pins if key.key_id != drop]
-    if add is not None and add.key_id not in {key.key_id for key in wanted}:
-        wanted.append(add)
-    if tuple(wanted) == pins:
-        return
     path = settings.pinned_keys_path
     draft = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
     try:
         with draft.open("x", encoding="ascii") as file:
-            file.write("".join(public_key_to_text(key) + "\n" for key in wanted))
+            file.write("".join(public_key_to_text(key) + "\n" for key in pins))
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)
