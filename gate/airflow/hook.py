@@ -47,11 +47,14 @@ def open_gate(gate_conn_id: str = DEFAULT_CONNECTION) -> Service:
     Raises:
         GateError: as `gate.service.core.open_service`.
     """
+    from gate.airflow.identity import confirm_running
     from gate.service.core import open_service
     from gate.service.settings import read_settings
 
     url = None if os.environ.get("GATE_DATABASE_URL") else _connection_url(gate_conn_id)
-    return open_service(read_settings(database_url=url))
+    service = open_service(read_settings(database_url=url))
+    service.confirm = confirm_running
+    return service
 
 
 def _connection_url(gate_conn_id: str) -> str | None:

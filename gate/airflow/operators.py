@@ -14,6 +14,7 @@ from gate.airflow.links import DecisionLink
 from gate.domain.dataset import Dataset
 from gate.domain.decision import WantedUse
 from gate.errors import InputError
+from gate.service.outcome import parse_consumer
 
 if TYPE_CHECKING:
     from gate.service.outcome import Outcome
@@ -84,6 +85,8 @@ class ConsentGateOperator(BaseOperator):
         on_block: `fail` (default), or `subset`: where missing consent is all that blocks, write the consented rows
             as a new dataset version and permit only that.
         subset_to: URI of a local folder for subsets; default: `subsets` in the gate's home.
+        permits: `DAG:TASK` of training tasks in DAGs that this one's assets trigger; each gets a permit, good for one
+            run that Airflow says was triggered by this one.
         gate_conn_id: Airflow connection of the gate.
 
     A pass issues one permit per training task downstream that declares the same use. A block fails the task without
@@ -100,6 +103,7 @@ class ConsentGateOperator(BaseOperator):
         use: WantedUse,
         on_block: OnBlock = "fail",
         subset_to: str | None = None,
+        permits: Sequence[str] = (),
         gate_conn_id: str = DEFAULT_CONNECTION,
         **kwargs: Any,
     ) -> None:
@@ -112,6 +116,8 @@ class ConsentGateOperator(BaseOperator):
         self.use = use
         self.on_block = on_block
         self.subset_to = subset_to
+        self.permits = tuple(permits)
+        self._elsewhere = tuple(parse_consumer(text) for text in permits)
         self.gate_conn_id = gate_conn_id
         self._outcome: Outcome | None = None
         self._whole: Outcome | None = None
@@ -124,17 +130,39 @@ class ConsentGateOperator(BaseOperator):
         from gate.service.outcome import Asking
         from gate.service.subsetting import decide_on_subset
 
-        asking = Asking(task_run(context), self._consumers(), WORKER, "airflow", lineage_run(context))
+        asking = Asking(task_run(context), self._consumers(), WORKER, "airflow", lineage_run(context), self._elsewhere)
         datasets = rendered(self, self.datasets, context)
         with airflow_errors(), open_gate(self.gate_conn_id) as service:
             self._outcome = decide(service, datasets, self.use, asking)
-            if not self._outcome.allowed and self.on_block == "subset" and self._outcome.decision.subset_possible:
+            if not self._outcome.passes and self.on_block == "subset" and self._outcome.decision.subset_possible:
                 self.log.info("blocked as a whole; writing the consented subset")
                 self._whole = self._outcome
                 self._outcome = decide_on_subset(service, self._whole, self.use, asking, self.subset_to)
-            if not self._outcome.allowed:
+            if not self._outcome.passes:
                 raise Blocked(explain_block(self._outcome.decision))
-        return {"decision": self._outcome.index, "verdict": "allow", "permits": dict(self._outcome.permits)}
+        return self._passed(self._outcome)
+
+    def _passed(self, outcome: Outcome) -> dict[str, Any]:
+        """Say loudly when the run goes on for another reason than consent."""
+        from gate.service.message import explain_block
+
+        if outcome.observed:
+            self.log.warning(
+                "NOT ENFORCED, the mode is observe: enforced, this would be\n%s", explain_block(outcome.decision)
+            )
+        elif outcome.mode == "observe":
+            self.log.warning("allowed, but the mode is observe: no permit is issued, the model will be unpermitted")
+        if outcome.override is not None:
+            self.log.warning(
+                "BREAK-GLASS, ledger entry %s, lifts\n%s", outcome.override, explain_block(outcome.decision)
+            )
+        return {
+            "decision": outcome.index,
+            "verdict": outcome.record["decision"]["verdict"],
+            "mode": outcome.mode,
+            "override": outcome.override,
+            "permits": dict(outcome.permits),
+        }
 
     def _consumers(self) -> tuple[str, ...]:
         """Find the training tasks downstream that ask for this very use."""

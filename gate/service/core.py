@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,7 @@ from gate.permits.keys import (
 from gate.policy import DEFAULT_POLICY
 from gate.policy.table import Policy, load_policy, parse_policy
 from gate.service.actors import recorded_actor
-from gate.service.clock import utc_now
+from gate.service.clock import steady_now, utc_now
 from gate.service.keyring import read_pins, signing_key
 from gate.service.settings import Settings, read_settings
 
@@ -38,6 +38,11 @@ if TYPE_CHECKING:
     from gate.service.tagging import Tagged
 
 SETUP = "service:setup"
+
+
+@lru_cache(maxsize=8)
+def _parsed(table: bytes, name: str) -> Policy:
+    return parse_policy(table, name)
 
 
 def _nobody_confirms(run: TaskRun) -> Confirmed:
@@ -105,11 +110,21 @@ class Service:
         table = reader.attachment(active.body["digest"]) if active else None
         if active is None or table is None:
             raise LedgerUnavailable("no policy is active", hint="gate policy activate NAME", reason="cannot_decide")
-        return parse_policy(table, active.body["name"])
+        return _parsed(table, active.body["name"])
 
-    def now(self) -> datetime:
-        """Return the instant an operation happens at."""
-        return self.clock()
+    def now(self, reader: Reader | None = None) -> datetime:
+        """Return the instant an operation happens at, never before the newest entry was recorded.
+
+        Args:
+            reader: the state of the ledger the operation works on, if it has one open.
+
+        Raises:
+            CannotDecide: this machine's clock cannot be right.
+        """
+        if reader is not None:
+            return steady_now(self.clock, reader)
+        with self.ledger.read() as fresh:
+            return steady_now(self.clock, fresh)
 
     def ledger_size(self) -> int:
         """Return how many entries the ledger holds."""

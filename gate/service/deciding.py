@@ -12,7 +12,7 @@ from typing import Any
 from gate.domain.canonical import canonical, sha256_hex
 from gate.domain.dataset import Dataset
 from gate.domain.decision import Decision, WantedUse
-from gate.domain.instants import format_instant
+from gate.domain.instants import format_instant, parse_instant
 from gate.domain.run import TaskRun
 from gate.domain.words import Verdict
 from gate.errors import Blocked, InputError
@@ -20,6 +20,7 @@ from gate.ledger.snapshots import next_change
 from gate.ledger.store import Entry
 from gate.lineage.events import decision_event
 from gate.policy.evaluate import evaluate
+from gate.policy.offline import may_run_offline
 from gate.scan.census import Look, look
 from gate.scan.coverage import account_ids, account_rows
 from gate.service.actors import recorded_actor
@@ -27,7 +28,10 @@ from gate.service.core import Service
 from gate.service.decisions import read_outcome, recorded_decision
 from gate.service.delivery import deliver_outbox
 from gate.service.facts import Gathered, gather, scratch
+from gate.service.keyring import signing_key
+from gate.service.modes import Mode, current_mode, observable
 from gate.service.outcome import Asking, LineageRun, Outcome
+from gate.service.overrides import overridable, override_for
 from gate.service.permitting import PERMIT_LIFETIME, append_permits
 from gate.service.ports import DecisionService
 
@@ -118,11 +122,15 @@ def record_decision(service: Service, looks: Sequence[Look], wanted: WantedUse, 
 
 def _record(service: Service, gathered: Gathered, decision: Decision, asking: Asking) -> Entry:
     """Append decision, permits and event in one transaction."""
-    key = service.key
     lacking, blocked = _lacking_accounts(gathered, decision), blocked_accounts(gathered, decision)
-    names = _permitted_names(gathered) if decision.verdict is Verdict.ALLOW else []
+    liftable = overridable(decision)
+    names = _permitted_names(gathered) if decision.verdict is Verdict.ALLOW or liftable else []
     until = _stands_until(gathered, names, decision.decided_at)
+    now = decision.decided_at
     with service.ledger.write() as tx:
+        mode = current_mode(tx, now)
+        override = override_for(tx, asking.run.dag_id, asking.run.run_id, now) if liftable else None
+        observing = mode.mode is Mode.OBSERVE
         actor = recorded_actor(tx, asking.by)
         refs = tx.commit_refs("account", {*names, *(name for top in lacking for name, _ in top["accounts"])})
         detail = [{**top, "accounts": [[refs[name], rows] for name, rows in top["accounts"]]} for top in lacking]
@@ -133,17 +141,20 @@ def _record(service: Service, gathered: Gathered, decision: Decision, asking: As
             "run": asking.run.to_dict(),
             "consumers": list(asking.consumers),
             "elsewhere": [list(pair) for pair in asking.elsewhere],
-            "override": None,
+            "mode": mode.mode.value,
+            "observed": observing and override is None and observable(decision, gathered.policy),
+            "override": override and override.idx,
             "accounts": tx.attach(_account_set(refs[name] for name in names), "application/octet-stream"),
             "detail": tx.attach(canonical(detail), "application/json"),
         }
-        now = decision.decided_at
         entry, new = tx.append("decision", asking.run.key, body, recorded_at=now, by=actor, via=asking.via)
         if new:
             permit_ids = []
-            if decision.verdict is Verdict.ALLOW:
-                expires = min(filter(None, (now + PERMIT_LIFETIME, until)))
-                permit_ids = append_permits(tx, entry, gathered, decision, key, expires=expires)
+            if not observing and (override is not None or decision.verdict is Verdict.ALLOW):
+                ends = None if override is None else parse_instant(override.body["expires_at"])
+                expires = min(filter(None, (now + PERMIT_LIFETIME, until, ends)))
+                key, offline = signing_key(service.settings, tx), may_run_offline(gathered.policy, decision)
+                permit_ids = append_permits(tx, entry, gathered, decision, key, expires=expires, offline=offline)
             event = _event(gathered, decision, entry, permit_ids, asking.lineage or _own_lineage(asking.run), tx.origin)
             tx.outbox_put(f"decision/{entry.idx}", json.dumps(event, sort_keys=True))
     return entry
@@ -209,6 +220,8 @@ def _event(
         permit_ids=permit_ids,
         ledger_origin=origin,
         taggings={tag.version.key: Tagging(tag.sources, tag.entries) for tag in gathered.tagged},
+        mode=entry.body["mode"],
+        override=entry.body["override"],
     )
 
 

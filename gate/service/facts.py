@@ -11,12 +11,13 @@ from pathlib import Path
 from gate.domain.decision import AccountGroup, DatasetFacts, Facts, Use, WantedUse
 from gate.domain.words import CONTENT, Category, Ownership, Reason
 from gate.ledger.snapshots import Snapshot, build_snapshot
-from gate.ledger.state import model_record
+from gate.ledger.state import feeds, model_record
 from gate.ledger.store import Reader
 from gate.policy.table import Policy
 from gate.scan.census import Look
 from gate.scan.coverage import CoverageCounts, count_coverage
 from gate.service.core import Service
+from gate.service.feeds import stale_feeds
 from gate.service.tagging import Tagged, read_tags
 
 ANY_FEATURE = "*"
@@ -69,6 +70,7 @@ def gather(
     with service.ledger.read() as reader:
         head = reader.head()
         policy = policy or service.policy(reader)
+        stale = stale_feeds(policy, feeds(reader), now)
         use, model_problems = _looked_up(reader, wanted)
         tagged = tuple(read_tags(reader, one.version) for one in looks)
         terms_changes = [terms.since for terms in policy.terms_versions]
@@ -81,7 +83,8 @@ def gather(
         tuple(
             _dataset_facts(tag, counts, present, snapshot, model_problems | _locator_problems(policy, tag, counts))
             for tag, counts, present in zip(tagged, counted, numbers, strict=True)
-        )
+        ),
+        stale,
     )
     return Gathered(facts, use, policy, head.size, head.root, tuple(looks), tagged, snapshot, numbers)
 

@@ -37,7 +37,7 @@ def append_permits(
         decision: the decision.
         key: signs.
         expires: end of the permits.
-        offline: whether the policy lets them be used without the decision service.
+        offline: whether the policy lets them be used without the decision service; a break-glass never is.
 
     Returns:
         The permits' ids.
@@ -66,7 +66,7 @@ def append_permits(
             expires_at=expires,
             gate_dag_id=gate_dag_id,
             override=entry.body["override"],
-            offline=offline,
+            offline=offline and entry.body["override"] is None,
         )
         body = {"permit_id": permit.permit_id, "decision": entry.idx, "envelope": issue(permit, key)}
         subject = permit_subject(dag_id, run.run_id, task_id, gate_dag_id=gate_dag_id, decision_index=entry.idx)

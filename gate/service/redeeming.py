@@ -22,6 +22,7 @@ from gate.permits.permit import PAYLOAD_TYPE, Permit, verify_permit
 from gate.scan.digest import measure
 from gate.service.core import Service
 from gate.service.decisions import permit_subject, read_outcome, run_prefix
+from gate.service.modes import Mode, current_mode
 from gate.service.ports import DecisionService, Redeemed, RedemptionRequest
 from gate.service.standing import Standing, check_nothing_happened, first_touch
 
@@ -86,18 +87,18 @@ def record_redemption(service: Service, request: RedemptionRequest, *, by: str) 
         confirmed = service.confirm(request.run)
         with service.ledger.read() as reader:
             found = _find_permit(reader, request.run, confirmed.triggered_by)
-            observed = None if found else _observed(reader, request, confirmed)
+            observed = None if found else _observed(reader, request, confirmed, now)
         if observed is not None:
             return _start_observed(service, request, observed, now, by)
         permit, entry = _verified(service, request, found, now)
         with service.ledger.write() as tx:
             done = tx.find("redemption", redemption_subject(permit, request.run))
             if done is None:
-                at = service.now()  # hashing the data may have taken longer than the permit lives
+                at = service.now(tx)  # hashing the data may have taken longer than the permit lives
                 if at >= permit.expires_at:
                     raise refused("the permit has expired", Reason.PERMIT_EXPIRED)
                 _check_single_run(tx, permit, request.run)
-                check_nothing_happened(service, tx, Standing.of(permit, tx), at)
+                check_nothing_happened(service, tx, Standing.of(permit, entry.body["envelope"], tx), at)
                 done = _append_redemption(tx, permit, entry, request.run, now, by)
     except PermitRefused as refusal:
         _record_refusal(service, request.run, refusal, now, by)
@@ -114,9 +115,9 @@ def record_check(service: Service, redeemed: Redeemed) -> None:
     """
     if redeemed.permit is None:
         return
-    now = service.now()
     with service.ledger.read() as reader:
-        standing = Standing.of(redeemed.permit, reader)
+        now = service.now(reader)
+        standing = Standing.of(redeemed.permit, _envelope(redeemed), reader)
         try:
             check_nothing_happened(service, reader, standing, now)
         except PermitRefused as error:
@@ -128,6 +129,12 @@ def record_check(service: Service, redeemed: Redeemed) -> None:
     _record_exposure(service, redeemed, refusal, touch, standing, now)
     if not goes_on:
         raise refusal
+
+
+def _envelope(redeemed: Redeemed) -> Mapping[str, Any]:
+    if redeemed.envelope is None:
+        raise refused("the permit's envelope is missing", Reason.PERMIT_MISSING)
+    return redeemed.envelope
 
 
 def redemption_subject(permit: Permit, run: TaskRun) -> str:
@@ -225,9 +232,9 @@ def _check_single_run(reader: Reader, permit: Permit, run: TaskRun) -> None:
             raise refused("the permit was redeemed by another run", Reason.PERMIT_MISMATCH)
 
 
-def _observed(reader: Reader, request: RedemptionRequest, confirmed: Confirmed) -> Entry | None:
+def _observed(reader: Reader, request: RedemptionRequest, confirmed: Confirmed, now: datetime) -> Entry | None:
     """Return the decision that the mode `observe` lets this task train on, if there is one."""
-    if reader.latest("mode") is None:
+    if current_mode(reader, now).mode is not Mode.OBSERVE:
         return None
     run = request.run
     own = [entry for entry in _decisions(reader, run.dag_id, run.run_id) if run.task_id in entry.body["consumers"]]
@@ -240,7 +247,7 @@ def _observed(reader: Reader, request: RedemptionRequest, confirmed: Confirmed) 
     use = newest.body["decision"]["use"]
     wanted = request.wanted
     same = (use["purpose"], use["feature"], use["model"]) == (wanted.purpose.value, wanted.feature, wanted.model)
-    return newest if same and newest.body["mode"] == "observe" else None
+    return newest if same and newest.body["mode"] == Mode.OBSERVE else None
 
 
 def _decisions(reader: Reader, dag_id: str, run_id: str) -> Iterable[Entry]:

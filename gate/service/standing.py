@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from gate.domain.dataset import Dataset, DatasetVersion
 from gate.domain.decision import AccountFacts, AccountGroup, DatasetFacts, Facts, RowGroup
 from gate.domain.instants import parse_instant
 from gate.domain.remedies import REMEDIES
-from gate.domain.words import Reason, Verdict
+from gate.domain.words import Reason, Requirement, Verdict
 from gate.errors import PermitRefused
-from gate.ledger.state import Touched, account_facts, touched_since
+from gate.ledger.state import Touched, account_facts, feeds, touched_since
 from gate.ledger.store import Entry, Reader
 from gate.permits.permit import Permit
 from gate.policy.evaluate import evaluate
 from gate.service.core import Service
 from gate.service.decisions import decided_again
+from gate.service.feeds import stale_feeds
+from gate.service.keyring import check_signer
+from gate.service.overrides import override_stands
 from gate.service.tagging import dataset_key
 
 REF_BYTES = 32
@@ -25,15 +30,22 @@ REF_BYTES = 32
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A permit with the decision it rests on."""
+    """A permit, as it was signed, with the decision it rests on."""
 
     permit: Permit
+    envelope: Mapping[str, Any]
     decision: Entry
 
     @classmethod
-    def of(cls, permit: Permit, reader: Reader) -> Standing:
+    def of(cls, permit: Permit, envelope: Mapping[str, Any], reader: Reader) -> Standing:
         """Look the decision up."""
-        return cls(permit, reader.entry(permit.decision_index))
+        return cls(permit, envelope, reader.entry(permit.decision_index))
+
+    @property
+    def rests_on_consent(self) -> bool:
+        """Whether any cell of the decision asked for consent."""
+        findings = self.decision.body["decision"]["findings"]
+        return any(finding["requirement"] == Requirement.CONSENT for finding in findings)
 
     @property
     def until(self) -> datetime | None:
@@ -49,13 +61,18 @@ def check_nothing_happened(service: Service, reader: Reader, standing: Standing,
         PermitRefused: with the reason.
     """
     permit, decision = standing.permit, standing.decision
+    check_signer(reader, standing.envelope)
     touched = touched_since(reader, permit.checkpoint[0], reader.size)
     if standing.until is not None and now >= standing.until:
         raise _refused("a consent or a policy row started or ended since the decision", Reason.PERMIT_EXPIRED)
     if decided_again(reader, decision):
         raise _refused("the gate has decided again since this permit", Reason.PERMIT_MISMATCH)
+    if permit.override is not None and not override_stands(reader, permit.override, now):
+        raise _refused("the break-glass behind this permit is over", Reason.PERMIT_EXPIRED)
     if changed := _changed(touched, permit):
         raise _refused(f"the {changed} changed after the decision", Reason.PERMIT_MISMATCH)
+    if permit.override is None and standing.rests_on_consent:
+        _check_feeds(service, reader, now)
     members = reader.attachment(decision.body["accounts"])
     if members is None:
         raise _refused("the decision's accounts were erased", Reason.CANNOT_DECIDE)
@@ -67,6 +84,12 @@ def check_nothing_happened(service: Service, reader: Reader, standing: Standing,
             hint="clear the gate's task: it decides again, on what stands now",
             reason=reasons[0],
         )
+
+
+def _check_feeds(service: Service, reader: Reader, now: datetime) -> None:
+    stale = stale_feeds(service.policy(reader), feeds(reader), now)
+    if stale:
+        raise _refused(f"what these consent sources know may be out of date: {', '.join(stale)}", Reason.STALE_FEED)
 
 
 def first_touch(reader: Reader, standing: Standing, start: int) -> Entry | None:
@@ -89,8 +112,6 @@ def first_touch(reader: Reader, standing: Standing, start: int) -> Entry | None:
 def _changed(touched: Touched, permit: Permit) -> str | None:
     if touched.policy:
         return "policy"
-    if touched.keys:
-        return "signing keys"
     if touched.mode:
         return "mode"
     if permit.use.model in touched.models:
