@@ -101,20 +101,70 @@ app.command("withdraw")(
 @app.command("import")
 def import_(
     file: Annotated[Path, typer.Argument(help="A .csv, .jsonl or .parquet file of consent events.")],
+    source: Annotated[str | None, typer.Option("--source", help="The consent source the file comes from.")] = None,
+    watermark: Annotated[
+        str | None, typer.Option("--watermark", help="With this file the source is complete up to here.")
+    ] = None,
     as_json: bool = JSON,
 ) -> None:
     """Import consent events: all of them or none; the same file twice adds nothing."""
+    from gate.domain.instants import parse_instant
+    from gate.errors import InputError
     from gate.service.actors import local_actor
     from gate.service.consents import record_consent_events
     from gate.service.core import open_service
+    from gate.service.feeds import report_watermark
     from gate.service.imports import read_consent_file
 
+    if (source is None) != (watermark is None):
+        raise InputError("--source and --watermark go together", where="import", hint="give both or neither")
+    complete = parse_instant(watermark, "--watermark") if watermark else None
     with progress_bar(f"reading {file.name}") as progress:
         events = read_consent_file(file, progress)
     with open_service() as service, progress_bar(f"recording {len(events)} events", len(events)) as progress:
         recorded = record_consent_events(service, events, by=local_actor(), via="import")
         progress(len(events))
+        if source and complete:  # last: until every event is in, the source is not complete
+            report_watermark(service, source, complete, by=local_actor(), via="import")
     _report(recorded, as_json)
+
+
+@app.command()
+def watermark(
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A consent source, like admin-console.")],
+    instant: Annotated[str, typer.Argument(metavar="INSTANT", help="Everything up to here was imported.")],
+    as_json: bool = JSON,
+) -> None:
+    """Report that a consent source has handed over everything up to an instant. A watermark never goes back."""
+    from gate.domain.instants import format_instant, parse_instant
+    from gate.service.actors import local_actor
+    from gate.service.core import open_service
+    from gate.service.feeds import report_watermark
+
+    with open_service() as service:
+        feed, moved = report_watermark(service, source, parse_instant(instant, "INSTANT"), by=local_actor(), via="cli")
+    if as_json:
+        say_json({"source": feed.source, "watermark": format_instant(feed.watermark), "moved": moved})
+    else:
+        said = "is" if moved else "was already"
+        say(f"{feed.source} {said} complete up to {format_instant(feed.watermark)}")
+
+
+@app.command()
+def feeds(as_json: bool = JSON) -> None:
+    """List consent sources, how far they have come, and which are behind the active policy's bound."""
+    from gate.service.core import open_service
+    from gate.service.feeds import list_feeds
+
+    with open_service() as service:
+        listed = list_feeds(service)
+    if as_json:
+        say_json({"feeds": listed})
+    else:
+        table(
+            ["source", "complete up to", ""],
+            [[row["source"], row["watermark"] or "never reported", "STALE" if row["stale"] else ""] for row in listed],
+        )
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""`gate ledger`: verify the record, take checkpoints, prove single entries."""
+"""`gate ledger`: verify the record, take checkpoints, prove single entries, copy them, set its time right."""
 
 from __future__ import annotations
 
@@ -85,3 +85,42 @@ def prove(
     for node in proof["inclusion"]:
         say(f"  {node}")
     say(proof["checkpoint"].rstrip("\n"))
+
+
+@app.command()
+def copy(
+    out: Annotated[Path, typer.Argument(metavar="FILE", help="A new file; only you may read it.")],
+    start: Annotated[int, typer.Option("--start", help="Index of the first entry.", min=0)] = 0,
+    as_json: bool = JSON,
+) -> None:
+    """Copy entries with the personal values they mention, for `gate db replay`. Guard the file like the database."""
+    from gate.service.core import open_service
+    from gate.service.replaying import copy_entries
+
+    with open_service() as service:
+        entries = copy_entries(service, start, out)
+    if as_json:
+        say_json({"entries": entries, "file": str(out)})
+    else:
+        say(f"{entries} entries in {out}")
+
+
+@app.command("accept-clock")
+def accept_clock(
+    reason: Annotated[str, typer.Option("--reason", help="What happened to the clock.")],
+    as_json: bool = JSON,
+) -> None:
+    """Go on from this machine's time after a clock ran ahead: what was recorded ahead of time stays, and so does this.
+
+    Without it, wait until time has caught up with the ledger's newest entry: until then nothing is decided.
+    """
+    from gate.service.actors import local_actor
+    from gate.service.clock import accept_clock as accept
+    from gate.service.core import open_service
+
+    with open_service() as service:
+        index = accept(service, reason, by=local_actor(), via="cli")
+    if as_json:
+        say_json({"index": index})
+    else:
+        say(f"recorded as entry {index}: entries go on from this machine's time")

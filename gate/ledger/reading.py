@@ -147,6 +147,17 @@ class Reader:
             raise InputError(f"the ledger has no entry {idx}", hint=f"it holds {self.size}, counted from 0")
         return _entry(found)
 
+    def newest(self) -> Entry | None:
+        """Return the newest entry of all."""
+        return self.entry(self.size - 1) if self.size else None
+
+    def last_subject(self, kind: str, before: str) -> Entry | None:
+        """Return, of the entries of a kind whose subject sorts before a text, the one with the greatest subject."""
+        entry = tables.entry
+        lower = select(entry).where(entry.c.kind == kind, entry.c.subject < before)
+        found = self.connection.execute(lower.order_by(entry.c.subject.desc()).limit(1)).one_or_none()
+        return None if found is None else _entry(found)
+
     def entries(
         self,
         kind: str | Collection[str] | None = None,

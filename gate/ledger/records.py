@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -10,8 +11,11 @@ from gate.domain.canonical import digest
 from gate.domain.consent import Appointment, ConsentEvent, Profile
 from gate.domain.instants import format_instant
 from gate.domain.words import Ownership
+from gate.errors import InputError
 from gate.ledger.reading import Entry
 from gate.ledger.writing import NewEntry, Transaction
+
+_SOURCE = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")  # as policy.schema.json has it
 
 ACCOUNT, PERSON, TEXT = "account", "person", "text"  # kinds of references
 
@@ -97,6 +101,30 @@ def record_model(
         "evidence_ref": tx.commit_ref(TEXT, evidence),
     }
     return _record_state(tx, "model", digest(model_id), body, recorded_at, by, via)
+
+
+def record_feed(
+    tx: Transaction, source: str, watermark: datetime, *, recorded_at: datetime, by: str, via: str
+) -> Written:
+    """Record that a consent source has handed over everything up to `watermark`, in whole seconds.
+
+    A watermark never goes back: an older one adds nothing.
+
+    Returns:
+        The entry with the source's newest watermark, and whether it is new.
+
+    Raises:
+        InputError: not a source's name.
+    """
+    if not _SOURCE.fullmatch(source):
+        raise InputError(f"{source[:80]!r} is not a source's name", where="source", hint="like admin-console")
+    # Without fractions all subjects of a source have one length: as text they sort by time.
+    text = format_instant(watermark.replace(microsecond=0))
+    newest = tx.last_subject("feed", f"{source}0")  # "0" is what follows "/"
+    if newest is not None and f"{source}/{text}" <= newest.subject and newest.subject.startswith(f"{source}/"):
+        return newest, False
+    body = {"source": source, "watermark": text}
+    return tx.append("feed", f"{source}/{text}", body, recorded_at=recorded_at, by=by, via=via)
 
 
 def model_subject_prefix(model_id: str) -> str:

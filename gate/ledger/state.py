@@ -35,6 +35,15 @@ class ModelRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Feed:
+    """A consent source: everything up to `watermark` has been handed over. `index` is the place of the report."""
+
+    source: str
+    watermark: datetime
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
 class Touched:
     """What a stretch of the ledger is about.
 
@@ -119,6 +128,16 @@ def active_policy(reader: Reader, known_at: int | None = None) -> dict[str, Any]
     """Return the body of the newest policy activation."""
     newest = reader.latest("policy_activation", known_at=known_at)
     return newest.body if newest else None
+
+
+def feeds(reader: Reader) -> tuple[Feed, ...]:
+    """Return every consent source that ever reported with its newest watermark, sorted by name; a query per source."""
+    found, before = list[Feed](), "~"  # sources' names are ASCII letters, digits, ".", "_" and "-"
+    while (newest := reader.last_subject("feed", before)) is not None:
+        body = newest.body
+        found.append(Feed(body["source"], parse_instant(body["watermark"]), newest.idx))
+        before = f"{body['source']}/"
+    return tuple(reversed(found))
 
 
 def tags(reader: Reader, dataset_key: str, known_at: int | None = None) -> tuple[Entry, ...]:

@@ -114,7 +114,7 @@ def entry_problems(payload: object, columns: Row) -> tuple[dict[str, Any] | None
     """
     if not isinstance(payload, bytes):
         return None, ["the payload is not bytes"]
-    statement = _statement(payload)
+    statement = statement_of(payload)
     if statement is None:
         return None, ["the payload is not a canonical entry"]
     body = statement["body"]
@@ -125,7 +125,8 @@ def entry_problems(payload: object, columns: Row) -> tuple[dict[str, Any] | None
     return statement, [f"{name} is not what the payload says" for name in wrong]
 
 
-def _statement(payload: bytes) -> dict[str, Any] | None:
+def statement_of(payload: bytes) -> dict[str, Any] | None:
+    """Return what the bytes of an entry state; `None` unless they are the canonical bytes of one."""
     try:
         statement = json.loads(payload)
         if canonical(statement) != payload or not isinstance(statement, dict) or set(statement) != _FIELDS:
@@ -229,7 +230,7 @@ def _check_mentions(walk: _Walk, statements: Sequence[dict[str, Any]]) -> None:
     """Count references and attachments that entries mention and that are gone; check that genesis names this ledger."""
     refs, attached = list[str](), list[str]()
     for statement in statements:
-        refs.extend(_refs(statement["body"]))
+        refs.extend(refs_in(statement["body"]))
         if statement["by"].startswith(_PERSON):
             refs.append(statement["by"].removeprefix(_PERSON))
         named = statement["body"].get(_ATTACHED.get(statement["kind"], ""))
@@ -243,7 +244,7 @@ def _check_mentions(walk: _Walk, statements: Sequence[dict[str, Any]]) -> None:
             walk.erased += sum(item not in there for item in some)
 
 
-def _refs(value: Any) -> Iterator[str]:
+def refs_in(value: Any) -> Iterator[str]:
     """Yield what stands in fields named `…_ref` or `…_refs`, at any depth."""
     if isinstance(value, dict):
         for name, item in value.items():
@@ -252,10 +253,10 @@ def _refs(value: Any) -> Iterator[str]:
             elif name.endswith("_refs") and isinstance(item, list):
                 yield from (ref for ref in item if isinstance(ref, str))
             else:
-                yield from _refs(item)
+                yield from refs_in(item)
     elif isinstance(value, list):
         for item in value:
-            yield from _refs(item)
+            yield from refs_in(item)
 
 
 def _check_unique(walk: _Walk) -> None:
@@ -268,19 +269,25 @@ def _check_unique(walk: _Walk) -> None:
 def _check_openings(walk: _Walk) -> None:
     for page in _pages(walk.reader, tables.opening, "ref"):
         for ref, kind, value, salt, digest in page:
-            if not _opens(ref, kind, value, salt, digest):
+            if digest is None or opens(ref, kind, value, salt) != digest:
                 walk.report(f"opening {str(ref)[:12]}", "does not belong to its reference")
 
 
-def _opens(ref: object, kind: object, value: object, salt: object, digest: object) -> bool:
+def opens(ref: object, kind: object, value: object, salt: object) -> bytes | None:
+    """Return the digest an opening is found by; `None` unless it belongs to its reference.
+
+    Args:
+        value: canonical JSON.
+        salt: bytes.
+    """
     if not (isinstance(kind, str) and isinstance(value, str) and isinstance(salt, bytes)):
-        return False
+        return None
     try:
         meant = json.loads(value)
         written, opening = canonical(meant).decode(), opening_bytes(kind, meant)
     except (ValueError, RecursionError, InputError):
-        return False
-    return (written, make_ref(opening, salt), value_digest(opening)) == (value, ref, digest)
+        return None
+    return value_digest(opening) if (written, make_ref(opening, salt)) == (value, ref) else None
 
 
 def _check_attachments(walk: _Walk) -> None:

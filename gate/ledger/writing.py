@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Insert, Table, delete, select
@@ -12,6 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from gate.domain.canonical import Json, canonical, sha256_hex
 from gate.domain.instants import format_instant
+from gate.errors import CannotDecide
 from gate.ledger import merkle, tables
 from gate.ledger.reading import Entry, Reader, TreeHead, chunks, make_ref, opening_bytes, value_digest
 
@@ -41,8 +42,11 @@ KINDS = frozenset(
         "token",
         "feed",
         "exposure",
+        "clock",
     }
 )
+CLOCK = "clock"  # the one kind that may be recorded earlier than the entry before it
+CLOCK_SKEW = timedelta(seconds=30)  # how far two machines' clocks may be apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +97,22 @@ def insert_into(connection: Connection, table: Table) -> Any:
     return (postgresql if connection.dialect.name == "postgresql" else sqlite).insert(table)
 
 
+def in_order(now: datetime, until: datetime) -> datetime:
+    """Return `now`, or `until` when our clock is a little behind it.
+
+    Raises:
+        CannotDecide: it is behind by more than `CLOCK_SKEW`.
+    """
+    if until - now > CLOCK_SKEW:
+        raise CannotDecide(
+            f"this machine's clock is behind the ledger, whose newest entry was recorded at {format_instant(until)}",
+            where="clock",
+            hint="set the clock right and try again; if it is right, see `gate ledger accept-clock --help`",
+            reason="cannot_decide",
+        )
+    return max(now, until)
+
+
 class Transaction(Reader):
     """The one writer's view: reads see what it appended; all of it is kept, or none."""
 
@@ -100,6 +120,7 @@ class Transaction(Reader):
         super().__init__(connection)
         self._salt = salt
         self._peaks = self._read_peaks()
+        self._until: datetime | None = None
 
     def append(
         self,
@@ -122,6 +143,7 @@ class Transaction(Reader):
 
         Raises:
             InputError: the body has no canonical form.
+            CannotDecide: `recorded_at` is too long before the newest entry's.
             ValueError: an unknown kind, or a column that contradicts the body.
         """
         for name, value in (("account_ref", account_ref), ("effective_at", effective_at)):
@@ -137,6 +159,7 @@ class Transaction(Reader):
 
         Raises:
             InputError: a body has no canonical form.
+            CannotDecide: `recorded_at` is too long before the newest entry's; a little is rounded up to it.
             ValueError: an unknown kind.
         """
         prepared = [(new, *entry_bytes(new)) for new in entries]
@@ -146,6 +169,7 @@ class Transaction(Reader):
         for new, subject, payload in prepared:
             found = known.get((new.kind, subject))
             if found is None:
+                payload = self._in_order(new, payload)
                 idx = self.size + len(added)
                 account_ref, effective_at = new.body.get("account_ref"), new.body.get("effective_at")
                 leaf = merkle.leaf_hash(payload)
@@ -157,6 +181,22 @@ class Transaction(Reader):
         if added:
             self._store(added, peaks, completed)
         return results
+
+    def append_exactly(self, statements: Iterable[tuple[bytes, Mapping[str, Any]]]) -> None:
+        """Append entries as they stood in a copy of this ledger; whoever calls this compares the root afterwards.
+
+        Args:
+            statements: canonical payloads, each with what it states.
+        """
+        peaks, completed, added = list(self._peaks), list[tuple[int, int, bytes]](), list[Entry]()
+        for idx, (payload, said) in enumerate(statements, self.size):
+            body, leaf = said["body"], merkle.leaf_hash(payload)
+            columns = (said["kind"], said["subject"], body.get("account_ref"), body.get("effective_at"))
+            added.append(Entry(idx, *columns, payload, leaf))
+            merkle.add_leaf(peaks, idx, leaf, completed)
+        if added:
+            self._store(added, peaks, completed)
+        self._until = None
 
     def commit_ref(self, kind: str, value: Json) -> str:
         """Return the reference that stands for a personal value; the same value always gets the same one."""
@@ -200,6 +240,16 @@ class Transaction(Reader):
         self.connection.execute(
             insert_into(self.connection, tables.outbox).on_conflict_do_nothing(index_elements=["key"]), row
         )
+
+    def _in_order(self, new: NewEntry, payload: bytes) -> bytes:
+        """Return the entry's bytes with a time that is not earlier than the newest entry's."""
+        if self._until is None:
+            newest = self.newest()
+            self._until = newest.recorded_at if newest else new.recorded_at
+        if new.recorded_at >= self._until or new.kind == CLOCK:
+            self._until = new.recorded_at
+            return payload
+        return entry_bytes(replace(new, recorded_at=in_order(new.recorded_at, self._until)))[1]
 
     def _read_peaks(self) -> list[bytes]:
         frontier = select(tables.tree_head.c.frontier).where(tables.tree_head.c.size == self.size)

@@ -28,7 +28,7 @@ def verify_ledger(
         InputError: the checkpoint is malformed.
         TamperingFound: the checkpoint's signature is wrong.
     """
-    known = None if checkpoint is None else _checked_note(service, checkpoint)
+    known = None if checkpoint is None else checked_note(service, checkpoint)
     with service.ledger.read() as reader:
         report = verify(reader, checkpoint=known, progress=progress)
     return {
@@ -48,7 +48,7 @@ def signed_checkpoint(service: Service) -> tuple[str, int, str]:
     """
     with service.ledger.read() as reader:
         head, origin = reader.head(), reader.origin
-    return _sign(service, origin, head.size, head.root), head.size, head.root.hex()
+    return signed_note(service, origin, head.size, head.root), head.size, head.root.hex()
 
 
 def prove_entry(service: Service, index: int) -> dict[str, Any]:
@@ -70,16 +70,23 @@ def prove_entry(service: Service, index: int) -> dict[str, Any]:
         "payload": entry.payload.decode(),
         "leaf_hash": entry.leaf_hash.hex(),
         "inclusion": [node.hex() for node in path],
-        "checkpoint": _sign(service, origin, head.size, head.root),
+        "checkpoint": signed_note(service, origin, head.size, head.root),
     }
 
 
-def _sign(service: Service, origin: str, size: int, root: bytes) -> str:
+def signed_note(service: Service, origin: str, size: int, root: bytes) -> str:
+    """Return a checkpoint of the ledger, signed with our key."""
     key = service.key
     return sign_note(note_text(origin, size, root), NOTE_NAME, key.sign, key.public)
 
 
-def _checked_note(service: Service, note: str) -> Note:
+def checked_note(service: Service, note: str) -> Note:
+    """Read a checkpoint and check that one of the pinned keys signed it.
+
+    Raises:
+        InputError: it is malformed.
+        TamperingFound: none did, or the signature is wrong.
+    """
     refused = TamperingFound("no pinned key signed this checkpoint", where="checkpoint")
     for key in service.pinned_keys:
         try:

@@ -18,11 +18,13 @@ class Settings:
         home: folder of keys, private copies and (by default) the database.
         database_url: SQLAlchemy URL of the ledger.
         embedded: the database is our own SQLite file below `home`, made on first use.
+        checkpoints_uri: a second place for published checkpoints, out of the database administrator's reach.
     """
 
     home: Path
     database_url: str
     embedded: bool
+    checkpoints_uri: str | None = None
 
     @property
     def embedded_database(self) -> Path:
@@ -38,6 +40,11 @@ class Settings:
     def pinned_keys_path(self) -> Path:
         """The public keys that permits are verified with, one a line."""
         return self.home / "keys" / "pinned.txt"
+
+    @property
+    def checkpoint_path(self) -> Path:
+        """The last published checkpoint of the ledger: outside the database, so that restoring that shows."""
+        return self.home / "checkpoints" / "latest"
 
     @property
     def subsets_uri(self) -> str:
@@ -57,13 +64,19 @@ def read_settings(
 
     Args:
         environ: `GATE_HOME` (default: `gate` below `AIRFLOW_HOME` when that is set, else the user data folder)
-            and `GATE_DATABASE_URL` (default: a SQLite file below the home).
+            and `GATE_DATABASE_URL` (default: a SQLite file below the home); `GATE_CHECKPOINTS` names a folder by any
+            URI that fsspec opens.
         database_url: overrides the environment (an Airflow connection).
         home: overrides the environment.
     """
     folder = (home or _default_home(environ)).absolute()
     url = database_url or environ.get("GATE_DATABASE_URL")
-    return Settings(folder, url or f"sqlite:///{folder / EMBEDDED_DATABASE}", embedded=url is None)
+    return Settings(
+        home=folder,
+        database_url=url or f"sqlite:///{folder / EMBEDDED_DATABASE}",
+        embedded=url is None,
+        checkpoints_uri=environ.get("GATE_CHECKPOINTS") or None,
+    )
 
 
 def _default_home(environ: Mapping[str, str]) -> Path:

@@ -18,7 +18,7 @@ SEED = bytes(range(32))
 NAME = "gate.example/checkpoints"
 ODD = "“§ 10.4” – naïve\n\t\\\u0001"
 PLAIN = ("key", "tag", "declassification", "decision", "permit", "redemption", "refusal", "override", "mode", "erasure")
-ADDED = ("proposal", "approval", "token", "feed", "exposure")  # kinds that came with the second schema
+ADDED = ("proposal", "approval", "token", "feed", "exposure", "clock")  # kinds that came with the second schema
 
 
 def record_one_of_each(tx: Transaction, plain: Sequence[str] = PLAIN) -> None:
