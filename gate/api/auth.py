@@ -43,6 +43,7 @@ class Principal:
         scopes: what it may do: of `gate.service.tokens.Scope`, and `act` for people.
         issuer: who vouches: `gate` for tokens, `airflow`, or an OIDC issuer's address.
         from_cookie: the credential came by itself with the request, so that a mutation must prove it was meant.
+        display: how to show a person to others; means nothing.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Principal:
     scopes: frozenset[str]
     issuer: str
     from_cookie: bool = False
+    display: str = ""
 
     @property
     def actor(self) -> str:

@@ -107,7 +107,14 @@ class OidcAuthenticator:
             raise NotAuthenticated(
                 "the log-in is not valid here", hint="log in again", reason="cannot_decide"
             ) from None
-        return Principal(str(claims["sub"]), "person", self._scopes(claims), self.settings.issuer)
+        display = claims.get("preferred_username")
+        return Principal(
+            str(claims["sub"]),
+            "person",
+            self._scopes(claims),
+            self.settings.issuer,
+            display=display if isinstance(display, str) else "",
+        )
 
     def _scopes(self, claims: Mapping[str, Any]) -> frozenset[str]:
         said = claims.get(self.settings.role_claim)

@@ -8,9 +8,10 @@ from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
+from pydantic import Field, WithJsonSchema
 
-from gate.api.auth import Principal, Reads, needs
+from gate.api.auth import Anybody, Principal, Reads, needs
+from gate.api.bodies import Body, Text
 from gate.api.health import service_of
 from gate.api.problems import Gone
 from gate.api.wire import API
@@ -22,12 +23,12 @@ from gate.resources import shipped
 from gate.service import auditing, consents
 from gate.service.consents import Recorded
 from gate.service.imports import parse_appointment
+from gate.service.keyring import keyring, statements
 
 router = APIRouter(prefix=API, tags=["records"])
 
 MAX_BATCH = 1000  # statements in one request
 
-Text = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=r"^[^\x00]*$")]
 _T = TypeVar("_T")
 
 
@@ -48,12 +49,6 @@ def _schema(name: str) -> dict[str, Any]:
 
 
 Event = Annotated[dict[str, Any], WithJsonSchema(_schema("consent-event.schema.json"))]
-
-
-class Body(BaseModel):
-    """A request's body: unknown fields are errors."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class Consents(Body):
@@ -152,8 +147,19 @@ def active_policy(request: Request, _: Reads) -> dict[str, Any]:
     }
 
 
+@router.get("/keys")
+def keys(request: Request, _: Anybody) -> dict[str, Any]:
+    """Show the ledger's keys, and what each said of its successor: who pins an old one learns to trust the next."""
+    with service_of(request).ledger.read() as reader:
+        return {
+            "ledger_origin": reader.origin,
+            "keys": [key.to_dict() for key in keyring(reader)],
+            "statements": statements(reader),
+        }
+
+
 @router.get("/ledger")
-def ledger_head(request: Request, _: Reads) -> dict[str, Any]:
+def ledger_head(request: Request, _: Anybody) -> dict[str, Any]:
     """Show the ledger's name, how many entries it holds, and its root."""
     with service_of(request).ledger.read() as reader:
         head, origin = reader.head(), reader.origin

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from threading import Thread
 
 from fastapi import FastAPI
 
@@ -14,7 +15,7 @@ from gate.domain.run import Confirmed, TaskRun
 from gate.service.core import Service, open_service
 
 AIRFLOW_URL = "GATE_AIRFLOW_URL"
-AIRFLOW_USERNAME = "GATE_AIRFLOW_USERNAME"
+AIRFLOW_USER = "GATE_AIRFLOW_USER"
 AIRFLOW_PASSWORD = "GATE_AIRFLOW_PASSWORD"  # noqa: S105  # the setting's name
 AIRFLOW_TOKEN = "GATE_AIRFLOW_TOKEN"  # noqa: S105  # the setting's name
 
@@ -27,7 +28,17 @@ def app() -> FastAPI:
     """
     oidc = read_oidc_settings(os.environ)
     people = [] if oidc is None else [OidcAuthenticator(oidc)]
+    Thread(target=_warm_up, daemon=True).start()
     return create_app(open_served, authenticators=people)
+
+
+def _warm_up() -> None:
+    """Import what the first decision needs (seconds) before it is asked for."""
+    from gate.lineage import events
+    from gate.scan.engine import engine
+
+    with engine():
+        _ = events
 
 
 def open_served(environ: Mapping[str, str] = os.environ) -> Service:
@@ -55,7 +66,7 @@ def confirmation(environ: Mapping[str, str]) -> Callable[[TaskRun], Confirmed] |
         return None
     return airflow_confirmation(
         url,
-        username=environ.get(AIRFLOW_USERNAME),
+        username=environ.get(AIRFLOW_USER),
         password=environ.get(AIRFLOW_PASSWORD),
         token=environ.get(AIRFLOW_TOKEN),
     )

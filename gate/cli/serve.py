@@ -15,7 +15,7 @@ import typer
 
 from gate.cli.output import JSON
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, help="Run the decision service.")
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 GRACE = 20  # seconds running requests get at shutdown
@@ -39,7 +39,7 @@ def serve(
     """Run the decision service until it is told to stop (TERM or Ctrl-C); running requests are finished.
 
     Ledger and key are those of GATE_HOME and GATE_DATABASE_URL. Workers reach it by its URL and a token of
-    `gate tokens create`; only where Airflow can be asked (GATE_AIRFLOW_USERNAME, GATE_AIRFLOW_PASSWORD or
+    `gate tokens create`; only where Airflow can be asked (GATE_AIRFLOW_USER with GATE_AIRFLOW_PASSWORD, or
     GATE_AIRFLOW_TOKEN) are permits redeemed. GATE_OIDC_ISSUER lets people log in.
     """
     import uvicorn

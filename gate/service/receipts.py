@@ -1,0 +1,71 @@
+"""For whoever asked far away: the service's signed word that it recorded a redemption, and finding that one again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gate.domain.run import TaskRun
+from gate.domain.words import Reason
+from gate.ledger.store import Entry, Reader
+from gate.permits.receipt import Receipt, issue_receipt
+from gate.service.core import Service
+from gate.service.keyring import signing_key
+from gate.service.ports import Redeemed
+from gate.service.redeeming import open_permit, refused
+
+UNPERMITTED = "00000000-0000-4000-8000-000000000000"
+"""Stands for the permit in the receipt of a start that the mode `observe` let through without one."""
+
+
+def sign_receipt(service: Service, redeemed: Redeemed, nonce: str) -> Mapping[str, Any]:
+    """Return the signed receipt of a redemption, for one question.
+
+    Args:
+        redeemed: what was recorded.
+        nonce: 64 hex digits that whoever asked has chosen.
+
+    Raises:
+        KeyLost: the signing key is not there.
+        InputError: not such a nonce.
+    """
+    with service.ledger.read() as reader:
+        head, key = reader.head(), signing_key(service.settings, reader)
+    receipt = Receipt(
+        permit_id=redeemed.permit.permit_id if redeemed.permit else UNPERMITTED,
+        run=redeemed.run,
+        index=redeemed.index,
+        nonce=nonce,
+        checkpoint=(head.size, head.root.hex()),
+        issued_at=service.now(),
+    )
+    return issue_receipt(receipt, key)
+
+
+def find_redemption(service: Service, index: int, run: TaskRun) -> Redeemed | None:
+    """Return a recorded redemption as it was answered; `None` for a start that the mode `observe` let through.
+
+    Args:
+        index: its ledger index.
+        run: the try it must be of.
+
+    Raises:
+        PermitRefused: there is none of this try at this place.
+    """
+    with service.ledger.read() as reader:
+        entry = _entry(reader, index)
+        if entry is None or entry.body["run"] != run.to_dict():
+            raise refused("no redemption of this try is recorded there", Reason.PERMIT_MISMATCH)
+        if entry.kind == "refusal":
+            return None
+        envelope = reader.entry(entry.body["permit"]).body["envelope"]
+    permit = open_permit(envelope, service.pinned_keys)
+    return Redeemed(permit, index, run, permit.use, permit.datasets, permit.decision_index, envelope)
+
+
+def _entry(reader: Reader, index: int) -> Entry | None:
+    entry = reader.entry(index) if index < reader.size else None
+    started = entry is not None and (
+        entry.kind == "redemption" or (entry.kind == "refusal" and "observed" in entry.body)
+    )
+    return entry if started else None
