@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -33,7 +34,7 @@ class Finding:
         gate: the gate; `dag_id.task_id` when it stands in another DAG.
         problem: why it is ungated.
         fix: the lines to add.
-        wanted: the guard that a rule's task still has to get.
+        guard: the guard that stands in front, or that a rule's task still has to get.
     """
 
     dag_id: str
@@ -45,7 +46,7 @@ class Finding:
     problem: str | None = None
     fix: tuple[str, ...] = ()
     exemption: Exemption | None = None
-    wanted: TrainingGuard | None = None
+    guard: TrainingGuard | None = None
 
 
 def judge(dag: Any, rules: Rules, now: datetime) -> list[Finding]:
@@ -84,7 +85,7 @@ def _judge_task(dag: Any, task: Any, rules: Rules, now: datetime) -> Finding | N
 
 def _judge_marked(dag: Any, task: Any, guard: TrainingGuard, operator: str, how: str) -> Finding:
     def finding(status: Status, **fields: Any) -> Finding:
-        return Finding(dag.dag_id, task.task_id, operator, how, status, **fields)
+        return Finding(dag.dag_id, task.task_id, operator, how, status, guard=guard, **fields)
 
     upstream = [gate for gate in _gates_upstream(task) if gate.use == guard.use]
     if guard.gated_by is None:
@@ -112,8 +113,8 @@ def _judge_found(dag: Any, task: Any, operator: str, how: str) -> Finding:
     gates = [gate for gate in _gates_upstream(task) if gate.use.purpose in TRAINING_PURPOSES]
     if len(gates) == 1:
         (gate,) = gates
-        wanted = TrainingGuard(gate.datasets, gate.use, gate.gate_conn_id)
-        return finding("gated", gate=gate.task_id, wanted=wanted)
+        guard = TrainingGuard(gate.datasets, gate.use, gate.gate_conn_id)
+        return finding("gated", gate=gate.task_id, guard=guard)
     if gates:
         names = ", ".join(sorted(gate.task_id for gate in gates))
         fix = tuple(_mark(task, gate.use) for gate in gates)
@@ -184,7 +185,8 @@ def _mark(task: Any, use: WantedUse | None, gated_by: str | None = None) -> str:
 def _use(use: WantedUse | None) -> str:
     if use is None:
         return 'use("train", feature=..., model=...)'
-    return f'use("{use.purpose}", feature={use.feature!r}, model={use.model!r})'
+    feature, model = (json.dumps(value) if value is not None else "None" for value in (use.feature, use.model))
+    return f'use("{use.purpose}", feature={feature}, model={model})'
 
 
 def _variable(task: Any) -> str:

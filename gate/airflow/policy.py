@@ -33,7 +33,7 @@ def dag_policy(dag: Any) -> None:
         raise AirflowClusterPolicyViolation(f"nothing is accepted: {error}") from None
     if not rules.training and "gate.airflow.guard" not in sys.modules:
         return  # nothing here can be marked, and no rule finds anything: DAGs of others cost no import
-    from gate.airflow.guard import put_guard
+    from gate.airflow.guard import guard_of, put_guard
     from gate.airflow.judging import explain, judge
     from gate.service.clock import utc_now
 
@@ -41,8 +41,9 @@ def dag_policy(dag: Any) -> None:
     if ungated := [found for found in findings if found.status == "ungated"]:
         raise AirflowClusterPolicyViolation("\n".join(explain(found) for found in ungated))
     for found in findings:
-        if found.wanted is not None:
-            put_guard(dag.get_task(found.task_id), found.wanted)
+        task = dag.get_task(found.task_id)
+        if found.guard is not None and guard_of(task) is None:
+            put_guard(task, found.guard)
 
 
 def rules_file() -> str:

@@ -22,6 +22,7 @@ GROUPS: dict[str, tuple[str, str]] = {
     "permit": ("gate.cli.permit", "Verify a permit."),
     "run": ("gate.cli.run", "Redeem a permit and run a command with it."),
     "ledger": ("gate.cli.ledger", "Verify the ledger, take checkpoints, prove entries."),
+    "dags": ("gate.cli.dags", "Report which training tasks of DAG files are gated."),
     "lineage": ("gate.cli.lineage", "Deliver pending lineage events."),
     "tokens": ("gate.cli.tokens", "Make, list and revoke service tokens."),
     "serve": ("gate.cli.serve", "Run the decision service."),
