@@ -87,8 +87,8 @@ def propose(service: Service, act: str, params: Mapping[str, Any], reason: str, 
     which = _act(act)
     said = _checked_reason(reason)
     given = _prepared(which, params)
-    now = service.clock()
     with service.ledger.write() as tx:
+        now = service.now(tx)
         recorded = _DEEDS[which].check(tx, given, now)
         actor = recorded_actor(tx, by.actor)
         key = f"{which}/{digest([recorded, actor])}/"
@@ -121,8 +121,8 @@ def approve(service: Service, index: int, *, by: Person, via: str = "api", act: 
         InputError: no such proposal, one of another act, or an effect that time has made impossible.
         ActRefused: the same log-in proposed it, its proposer was erased, or it is not open.
     """
-    now = service.clock()
     with service.ledger.write() as tx:
+        now = service.now(tx)
         found = _find(tx, index)
         which = Act(found.body["act"])
         if act is not None and which is not _act(act):
@@ -150,15 +150,15 @@ def withdraw(service: Service, index: int, *, by: Person, via: str = "api") -> E
         InputError: no such proposal.
         ActRefused: somebody else's, or one that is not open any more.
     """
-    now = service.clock()
     with service.ledger.write() as tx:
+        now = service.now(tx)
         found = _find(tx, index)
         actor = recorded_actor(tx, by.actor)
         state = _state(tx, found, now)
         if state == APPROVED and found.body["act"] == Act.BREAK_GLASS:
             effect = _effect(tx, found, tx.find("approval", str(index)))
             assert effect is not None, "an approved break-glass has its override beside it"
-            return revoke_override(tx, effect, Acted(now, actor, via, 1, index))
+            return revoke_override(tx, effect, Acted(now, actor, via, 1))
         _check_open(tx, found, now)
         if _opened_proposer(tx, found) != by.actor:
             raise ActRefused("only whoever proposed it may withdraw it", where=f"proposal {index}")
@@ -195,8 +195,8 @@ def act_alone(
     if which is not Act.KEY_REVOCATION:
         _ = service.key  # who cannot sign is not at the right machine; a lost key must be revocable all the same
     given = _prepared(which, params)
-    now = service.clock()
     with service.ledger.write() as tx:
+        now = service.now(tx)
         if tx.latest("proposal") is not None:
             raise ActRefused(
                 f"{which} needs two people here: this ledger knows log-ins",

@@ -8,15 +8,17 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from gate.domain.decision import Decision, Finding, Use
+from gate.domain.decision import Decision, Finding
 from gate.domain.instants import format_instant, parse_instant
 from gate.domain.words import Reason, Requirement, Verdict
 from gate.errors import InputError
 from gate.ledger.store import Entry, Reader, Transaction
-from gate.policy.rows import Policy, Row, fold
 from gate.service.acting import Acted, checked_params, text_param
 
 MAX_OBSERVE = timedelta(days=30)
+
+STOPS_ALWAYS = frozenset({Reason.POLICY_DENIED, Reason.UNCLASSIFIED_DATA, Reason.CANNOT_DECIDE})
+"""Reasons that block in `observe` too, whatever row they come from."""
 
 
 class Mode(StrEnum):
@@ -65,43 +67,22 @@ def current_mode(reader: Reader, now: datetime) -> ModeState:
     return ModeState(Mode.ENFORCE, entry.idx, until if now >= until else since)
 
 
-def observable(decision: Decision, policy: Policy) -> bool:
+def observable(decision: Decision) -> bool:
     """Whether `observe` lets a run go on that `enforce` would stop.
 
-    It does, except where a `deny` row applies or may apply to accounts in the data, where nothing could be looked at,
-    and where data is unclassified and the policy denies this use to some category whoever the account is: leaving data
-    untagged must not hide a denied use.
+    It does, except where a `deny` row applies or may apply to accounts in the data, and where nobody can tell whether
+    one does: nothing could be looked at, or data is unclassified. Leaving data untagged must not hide a denied use.
 
     Args:
         decision: a block; an allow-decision has nothing to let pass.
-        policy: the policy it was made under.
     """
     blocking = [finding for finding in decision.findings if finding.verdict is Verdict.BLOCK]
-    if decision.verdict is not Verdict.BLOCK or not blocking or any(map(_stops, blocking)):
-        return False
-    unclassified = any(Reason.UNCLASSIFIED_DATA in finding.reasons for finding in blocking)
-    return not (unclassified and _denied_whoever(policy, decision.use, decision.decided_at))
+    return decision.verdict is Verdict.BLOCK and bool(blocking) and not any(map(_stops, blocking))
 
 
 def _stops(finding: Finding) -> bool:
-    denied = finding.requirement is Requirement.DENY or Reason.POLICY_DENIED in finding.reasons
-    return denied or not finding.reasons or Reason.CANNOT_DECIDE in finding.reasons
-
-
-def _denied_whoever(policy: Policy, use: Use, now: datetime) -> bool:
-    feature = None if use.feature is None else fold(use.feature)
-    return any(row.requirement is Requirement.DENY and _is_about(row, use, feature, now) for row in policy.rows)
-
-
-def _is_about(row: Row, use: Use, feature: str | None, now: datetime) -> bool:
-    whoever = row.region_set is None and row.segment_set is None and row.terms is None
-    return (
-        whoever
-        and row.in_effect(now)
-        and (row.purposes is None or use.purpose in row.purposes)
-        and (row.ownership is None or use.ownership in row.ownership)
-        and (row.feature_set is None or feature in row.feature_set)
-    )
+    denied = finding.requirement is Requirement.DENY
+    return denied or not finding.reasons or not STOPS_ALWAYS.isdisjoint(finding.reasons)
 
 
 def check_mode(params: Mapping[str, Any], now: datetime) -> dict[str, Any]:
