@@ -6,9 +6,15 @@ import json
 import sys
 from collections.abc import Callable
 
-from benchmarks import coverage, decision, imports, policy
+from benchmarks import coverage, decision, imports, permits, policy
 
-ALL: tuple[Callable[[], list[dict[str, object]]], ...] = (imports.main, policy.main, coverage.main, decision.main)
+ALL: tuple[Callable[[], list[dict[str, object]]], ...] = (
+    imports.main,
+    policy.main,
+    coverage.main,
+    decision.main,
+    permits.main,
+)
 
 
 def run() -> int:
