@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import math
 import os
 import time
 from collections.abc import Iterator
@@ -37,7 +38,7 @@ def recording(service: Service) -> Iterator[Transaction]:
     publish(service, tx.size)
 
 
-def publish(service: Service, size: int | None = None) -> Note | None:
+def publish(service: Service, size: int | None = None, *, patience: float = 0.0) -> Note | None:
     """Publish a checkpoint of the ledger as it is, unless one of at least that size is out already.
 
     The published size never goes back, whichever processes race. Of several that wait for each other, one publishes
@@ -45,6 +46,8 @@ def publish(service: Service, size: int | None = None) -> Note | None:
 
     Args:
         size: the size that is to be published at least; default: the present one.
+        patience: seconds the last publication may be old to do for now: a busy service publishes once a second, and
+            whatever came after it with the next call.
 
     Returns:
         The newest published checkpoint; `None` on a machine that holds no signing key.
@@ -60,7 +63,7 @@ def publish(service: Service, size: int | None = None) -> Note | None:
             size = reader.size
     with _locked(settings):
         note = _published_here(service)
-        if note is None or note.size < size:
+        if note is None or (note.size < size and _age(settings.checkpoint_path) >= patience):
             with service.ledger.read() as reader:
                 check_anchor(service, reader)  # a fork is never published over what it forked from
                 head, origin = reader.head(), reader.origin
@@ -198,17 +201,22 @@ def _publish_elsewhere(service: Service) -> None:
     if not place:
         return
     newest = _local(settings)
-    try:
-        age = time.time() - sent.stat().st_mtime
-    except OSError:
-        age = ELSEWHERE_EVERY
-    if newest is None or 0 <= age < ELSEWHERE_EVERY:
+    if newest is None or _age(sent) < ELSEWHERE_EVERY:
         return
     there = _checked(service, _fetched(place, refresh=True), ELSEWHERE)
     if there is None or there.size < parse_note(newest).size:
         _put(place, newest)
         _elsewhere[place] = (time.monotonic(), newest)
     sent.touch(mode=0o600)
+
+
+def _age(file: Path) -> float:
+    """Return how many seconds ago a file was written; endless when it is not there or from the future."""
+    try:
+        age = time.time() - file.stat().st_mtime
+    except OSError:
+        return math.inf
+    return age if age >= 0 else math.inf
 
 
 def _fetched(place: str, *, refresh: bool = False) -> str | None:

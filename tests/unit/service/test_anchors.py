@@ -80,6 +80,15 @@ def test_publishing_is_monotone_and_signed(service: Service) -> None:
     look(service)
 
 
+def test_a_busy_service_need_not_publish_every_entry(service: Service) -> None:
+    first = publish(service)
+    assert first is not None
+    say(service, event("acme"))
+    assert publish(service, patience=3600) == first
+    os.utime(service.settings.checkpoint_path, (0, 0))
+    assert publish(service, patience=3600).size == first.size + 1
+
+
 def test_publishers_may_race(service: Service) -> None:
     def append_and_publish(number: int) -> int:
         with service.ledger.write() as tx:
