@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 
 from gate import __version__
-from gate.api import acts, health, problems, records, seam
+from gate.api import acts, health, mode, problems, records, seam
 from gate.api.auth import Authentication, Authenticator, TokenAuthenticator
 from gate.api.idempotency import Idempotency
 from gate.api.limits import Limiting, Limits
@@ -98,6 +98,6 @@ def create_app(
     app.state.metrics = metrics
     app.state.readiness = health.Readiness()
     problems.install(app)
-    for part in (health, seam, records, acts):
+    for part in (health, seam, records, mode, acts):
         app.include_router(part.router)
     return app

@@ -26,7 +26,10 @@ GROUPS: dict[str, tuple[str, str]] = {
     "lineage": ("gate.cli.lineage", "Deliver pending lineage events."),
     "tokens": ("gate.cli.tokens", "Make, list and revoke service tokens."),
     "serve": ("gate.cli.serve", "Run the decision service."),
-    "keys": ("gate.cli.keys", "Show the signing and pinned keys."),
+    "keys": ("gate.cli.keys", "Show, rotate and revoke keys."),
+    "mode": ("gate.cli.mode", "Show, propose and approve the mode: enforce or observe."),
+    "break-glass": ("gate.cli.break_glass", "Request, approve and list break-glass."),
+    "acts": ("gate.cli.acts", "List, approve and withdraw two-person acts."),
 }
 
 

@@ -191,19 +191,26 @@ def run_cases(
 @app.command()
 def activate(
     policy: Annotated[str, typer.Argument(metavar="POLICY", help=_HELP)],
+    reason: Annotated[str, typer.Option("--reason", help="Why; needed where two people act.")] = "",
     as_json: bool = JSON,
 ) -> None:
-    """Follow this policy from now on: a dated ledger entry with the whole table. Lint it first."""
+    """Follow this policy from now on: a dated ledger entry with the whole table. With GATE_URL set: propose it."""
+    from gate.api.people import has_service
+    from gate.cli.acts import propose_act
     from gate.errors import CheckFailed
     from gate.policy.lint import lint as check
     from gate.service.actors import local_actor
-    from gate.service.core import activate_policy, open_service
+    from gate.service.acts import act_alone
+    from gate.service.core import open_service
 
     loaded = _load(policy)
     if check(loaded).problems:
         raise CheckFailed(f"{loaded.name} has gaps or contradictions", hint=f"gate policy lint {policy}")
+    params = {"table": loaded.table}
+    if has_service():
+        return propose_act("policy_activation", params, reason, as_json, "gate acts approve")
     with open_service() as service:
-        index = activate_policy(service, loaded, by=local_actor(), via="cli")
+        index = act_alone(service, "policy_activation", params, reason, by=local_actor()).idx
     if as_json:
         return say_json({"name": loaded.name, "digest": loaded.digest, "index": index})
     say(f"{loaded.name} is active since ledger entry {index}")
