@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,11 +38,6 @@ if TYPE_CHECKING:
     from gate.service.tagging import Tagged
 
 SETUP = "service:setup"
-
-
-@lru_cache(maxsize=8)
-def _parsed(table: bytes, name: str) -> Policy:
-    return parse_policy(table, name)
 
 
 def _nobody_confirms(run: TaskRun) -> Confirmed:
@@ -110,7 +105,7 @@ class Service:
         table = reader.attachment(active.body["digest"]) if active else None
         if active is None or table is None:
             raise LedgerUnavailable("no policy is active", hint="gate policy activate NAME", reason="cannot_decide")
-        return _parsed(table, active.body["name"])
+        return parse_policy(table, active.body["name"])
 
     def now(self, reader: Reader | None = None) -> datetime:
         """Return the instant an operation happens at, never before the newest entry was recorded.

@@ -142,7 +142,7 @@ def _record(service: Service, gathered: Gathered, decision: Decision, asking: As
             "consumers": list(asking.consumers),
             "elsewhere": [list(pair) for pair in asking.elsewhere],
             "mode": mode.mode.value,
-            "observed": observing and override is None and observable(decision, gathered.policy),
+            "observed": observing and override is None and observable(decision),
             "override": override and override.idx,
             "accounts": tx.attach(_account_set(refs[name] for name in names), "application/octet-stream"),
             "detail": tx.attach(canonical(detail), "application/json"),

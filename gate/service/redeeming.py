@@ -86,25 +86,42 @@ def record_redemption(service: Service, request: RedemptionRequest, *, by: str) 
     try:
         confirmed = service.confirm(request.run)
         with service.ledger.read() as reader:
+            size = reader.size
             found = _find_permit(reader, request.run, confirmed.triggered_by)
             observed = None if found else _observed(reader, request, confirmed, now)
+            done = None if found is None else _redeemed_before(service, reader, found, request.run)
         if observed is not None:
             return _start_observed(service, request, observed, now, by)
-        permit, entry = _verified(service, request, found, now)
-        with service.ledger.write() as tx:
-            done = tx.find("redemption", redemption_subject(permit, request.run))
-            if done is None:
-                at = service.now(tx)  # hashing the data may have taken longer than the permit lives
-                if at >= permit.expires_at:
-                    raise refused("the permit has expired", Reason.PERMIT_EXPIRED)
-                _check_single_run(tx, permit, request.run)
-                check_nothing_happened(service, tx, Standing.of(permit, entry.body["envelope"], tx), at)
-                done = _append_redemption(tx, permit, entry, request.run, now, by)
+        permit, entry = _verified(service, request, found, now if done is None else done.recorded_at)
+        if done is None:
+            done = _redeem_now(service, permit, entry, request.run, by)
     except PermitRefused as refusal:
         _record_refusal(service, request.run, refusal, now, by)
         raise
     envelope = entry.body["envelope"]
-    return Redeemed(permit, done.idx, request.run, permit.use, permit.datasets, permit.decision_index, envelope)
+    answer = Redeemed(permit, done.idx, request.run, permit.use, permit.datasets, permit.decision_index, envelope)
+    if done.idx < size:  # a try that goes on after a deferral may outlast its permit, not its consents
+        record_check(service, answer)
+    return answer
+
+
+def _redeemed_before(service: Service, reader: Reader, found: _Found, run: TaskRun) -> Entry | None:
+    permit = open_permit(found.entry.body["envelope"], service.pinned_keys)
+    done = reader.find("redemption", redemption_subject(permit, run))
+    return done if done is not None and done.body["run"] == run.to_dict() else None
+
+
+def _redeem_now(service: Service, permit: Permit, entry: Entry, run: TaskRun, by: str) -> Entry:
+    with service.ledger.write() as tx:
+        _check_single_run(tx, permit, run)  # first: another run's try has the same subject
+        done = tx.find("redemption", redemption_subject(permit, run))
+        if done is None:
+            at = service.now(tx)  # hashing the data may have taken longer than the permit lives
+            if at >= permit.expires_at:
+                raise refused("the permit has expired", Reason.PERMIT_EXPIRED)
+            check_nothing_happened(service, tx, Standing.of(permit, entry.body["envelope"], tx), at)
+            done = _append_redemption(tx, permit, entry, run, at, by)
+    return done
 
 
 def record_check(service: Service, redeemed: Redeemed) -> None:

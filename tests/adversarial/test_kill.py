@@ -11,24 +11,24 @@ from pathlib import Path
 import pytest
 
 from gate.domain.dataset import Dataset
-from gate.service.core import Service, open_service
+from gate.service.core import Service
 from gate.service.deciding import decide
 from gate.service.redeeming import redeem
+from gate.service.settings import read_settings
 from gate.service.tagging import tag_dataset
-from support.world import ASKING, TRAIN, USE, add_account, chat_file, event, new_service, say
+from support.world import ASKING, TRAIN, USE, add_account, chat_file, event, new_service, reopen, say
 
 DRIVER = """
 import os, signal, sys
 from pathlib import Path
-from support.world import ASKING, TRAIN, USE, Clock
+from support.world import ASKING, TRAIN, USE, reopen
 from gate.domain.dataset import dataset
 from gate.ledger import store
 from gate.service import deciding, redeeming
-from gate.service.core import open_service
 from gate.service.settings import read_settings
 
 home, path, act, step = sys.argv[1:]
-service = open_service(read_settings({"GATE_HOME": home}), clock=Clock())
+service = reopen(read_settings({"GATE_HOME": home}))
 
 def die(*args, **kwargs):
     os.kill(os.getpid(), signal.SIGKILL)
@@ -55,7 +55,7 @@ match step:
     case "permit-appended": dies_before_commit("permit")
     case "event-put": store.Transaction.outbox_put = die_after(store.Transaction.outbox_put)
     case "before-delivery": deciding.deliver_outbox = die
-    case "before-return": deciding.read_outcome = die
+    case "before-return": deciding.recorded_decision = die
     case "permit-verified": redeeming._verified = die_after(redeeming._verified)
     case "redemption-appended": dies_before_commit("redemption")
     case "redemption-committed": redeeming.Redeemed = die
@@ -86,10 +86,7 @@ def _killed(home: Path, data: Dataset, act: str, step: str) -> None:
 
 
 def _reopened(home: Path) -> Service:
-    from gate.service.settings import read_settings
-    from support.world import Clock
-
-    return open_service(read_settings({"GATE_HOME": str(home)}), clock=Clock())
+    return reopen(read_settings({"GATE_HOME": str(home)}))
 
 
 def _count(service: Service) -> dict[str, int]:

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from gate.domain.dataset import Dataset
-from gate.service.core import Service, open_service
+from gate.service.core import Service
 from gate.service.deciding import decide
 from gate.service.settings import Settings
 from gate.service.tagging import tag_dataset
-from support.world import ASKING, RUN, TRAIN, USE, add_account, chat_file, event, new_service, say
+from support.world import ASKING, RUN, TRAIN, USE, add_account, chat_file, event, new_service, reopen, say
 
 ROUNDS = 25
 WAIT = 60  # seconds after which a stuck process fails the test
@@ -24,14 +24,8 @@ def _run_id(number: int) -> str:
     return f"manual__{number}"
 
 
-def _open(settings: Settings) -> Service:
-    from support.world import Clock
-
-    return open_service(settings, clock=Clock())
-
-
 def withdraw_in_rounds(settings: Settings, barrier: Barrier) -> None:
-    with _open(settings) as service:
+    with reopen(settings) as service:
         for number in range(ROUNDS):
             barrier.wait(WAIT)
             say(service, event(f"acme-{number}", "withdraw", effective_at="2023-12-31T00:00:00Z"), via="cli")
@@ -41,7 +35,7 @@ def redeem_in_rounds(settings: Settings, barrier: Barrier, datasets: list[Datase
     from gate.errors import PermitRefused
     from gate.service.redeeming import redeem
 
-    with _open(settings) as service:
+    with reopen(settings) as service:
         for number, data in enumerate(datasets):
             run = replace(TRAIN, run_id=_run_id(number))
             barrier.wait(WAIT)
@@ -81,7 +75,7 @@ def _permitted(service: Service, folder: Path, number: int) -> Dataset:
 
 
 def _check_order(settings: Settings) -> None:
-    with _open(settings) as service, service.ledger.read() as reader:
+    with reopen(settings) as service, service.ledger.read() as reader:
         redeemed = {entry.body["run"]["run_id"]: entry.idx for entry in reader.entries("redemption")}
         refused = {entry.body["run"]["run_id"]: entry.body["reason"] for entry in reader.entries("refusal")}
         withdrawn = {}
@@ -114,12 +108,12 @@ def test_racing_gates_of_one_try_leave_one_decision(ledger_url: str, tmp_path: P
     for racer in racers:
         racer.join(WAIT)
     assert [racer.exitcode for racer in racers] == [0] * gates
-    with _open(settings) as service, service.ledger.read() as reader:
+    with reopen(settings) as service, service.ledger.read() as reader:
         assert len(list(reader.entries("decision"))) == 1
         assert len(list(reader.entries("permit"))) == 1
 
 
 def _decide_once(settings: Settings, barrier: Barrier, data: Dataset) -> None:
-    with _open(settings) as service:
+    with reopen(settings) as service:
         barrier.wait(WAIT)
         assert decide(service, [data], USE, ASKING).allowed
