@@ -55,7 +55,7 @@ def list_acts(
     """List proposals and what became of them, oldest first."""
     service = service_of(request)
     with service.ledger.read() as reader:
-        found = acts.proposals(reader, service.now(), act=act, state=state)
+        found = acts.proposals(reader, service.now(reader), act=act, state=state)
     return JSONResponse({"acts": [proposal.to_dict() for proposal in found]})
 
 
@@ -64,7 +64,7 @@ def show_act(index: int, request: Request, _: Reads) -> JSONResponse:
     """Show one proposal and what became of it."""
     service = service_of(request)
     with service.ledger.read() as reader:
-        return JSONResponse(acts.find_proposal(reader, index, service.now()).to_dict())
+        return JSONResponse(acts.find_proposal(reader, index, service.now(reader)).to_dict())
 
 
 @router.post("/{index}/approval", status_code=201)

@@ -15,6 +15,7 @@ from gate.api.metrics import CONTENT_TYPE, Metrics
 from gate.api.problems import problem_response
 from gate.api.wire import API
 from gate.errors import CannotDecide, GateError
+from gate.service.anchors import check_anchor
 from gate.service.core import Service
 
 READY_FOR = 1.0  # seconds an answer of /readyz is given again
@@ -36,7 +37,7 @@ async def alive() -> str:
 
 @router.get("/readyz", tags=["operation"])
 def ready(request: Request) -> JSONResponse:
-    """Say whether the service can decide: the ledger can be read and written, and the key it names is there."""
+    """Say whether the service can decide: the ledger is whole and can be written, clock and signing key are right."""
     readiness: Readiness = request.app.state.readiness
     error = readiness.error(lambda: service_of(request))
     if error is not None:
@@ -93,3 +94,5 @@ def check_ready(service: Service) -> None:
     _ = service.key, service.pinned_keys
     with service.ledger.write() as tx:  # takes the writer's place for a moment, and appends nothing
         service.policy(tx)
+        service.now(tx)
+        check_anchor(service, tx)

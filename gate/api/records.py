@@ -16,11 +16,11 @@ from gate.api.health import service_of
 from gate.api.problems import Gone
 from gate.api.wire import API
 from gate.domain.consent import Profile, parse_consent_event
-from gate.domain.instants import parse_instant
+from gate.domain.instants import format_instant, parse_instant
 from gate.errors import InputError
 from gate.ledger.store import Reader
 from gate.resources import shipped
-from gate.service import auditing, consents
+from gate.service import auditing, consents, feeds
 from gate.service.consents import Recorded
 from gate.service.imports import parse_appointment
 from gate.service.keyring import keyring, statements
@@ -82,6 +82,13 @@ class ProfileStatement(Body):
     terms_version: Text | None = None
 
 
+class Watermark(Body):
+    """A consent source's word that it has handed over everything up to an instant."""
+
+    source: Text
+    watermark: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+
+
 class AccountQuestion(Body):
     """Which account, effective at an instant, as known when the ledger held so many entries."""
 
@@ -117,6 +124,24 @@ def record_profile(
     profile = Profile(body.region, body.segment, body.terms_version)
     service = service_of(request)
     return _recorded(consents.record_profile(service, body.account_id, profile, by=caller.actor, via="api"))
+
+
+@router.post("/feeds", status_code=201)
+def report_watermark(
+    body: Watermark, request: Request, caller: Annotated[Principal, needs("consent", "directory")]
+) -> JSONResponse:
+    """Record how far a consent source, or the directory, has handed over what it knows."""
+    watermark = parse_instant(body.watermark, "watermark")
+    feed, moved = feeds.report_watermark(service_of(request), body.source, watermark, by=caller.actor, via="api")
+    return JSONResponse(
+        {"source": feed.source, "watermark": format_instant(feed.watermark), "index": feed.index, "moved": moved}, 201
+    )
+
+
+@router.get("/feeds")
+def list_feeds(request: Request, _: Reads) -> dict[str, Any]:
+    """List consent sources with their watermarks, and which of them the active policy finds stale."""
+    return {"feeds": feeds.list_feeds(service_of(request))}
 
 
 @router.post("/accounts/view")
