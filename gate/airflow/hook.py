@@ -1,21 +1,26 @@
-"""Opens the gate's service inside a task: from the environment, else the connection `gate_default`, else embedded."""
+"""Opens the gate inside a task: the decision service or the database of a connection, else the embedded ledger."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from airflow.sdk import BaseHook
 
 if TYPE_CHECKING:
-    from gate.service.core import Service
+    from gate.service.ports import DecisionService
 
 DEFAULT_CONNECTION = "gate_default"
+KEYS = "keys"  # in the connection's extra: the public keys this Airflow trusts, as `gate keys show` prints them
 
 
 class ConsentGateHook(BaseHook):
-    """Connection type `consent_gate`: host holds the database URL, password (optional) its password."""
+    """Connection type `consent_gate`: host holds the decision service's URL, password a token, extra the trusted keys.
+
+    In the embedded mode host holds the database URL, and password (optional) its password.
+    """
 
     conn_name_attr = "gate_conn_id"
     default_conn_name = DEFAULT_CONNECTION
@@ -26,43 +31,65 @@ class ConsentGateHook(BaseHook):
         super().__init__()
         self.gate_conn_id = gate_conn_id
 
-    def get_conn(self) -> Service:
+    def get_conn(self) -> DecisionService:
         """Open the service of this connection."""
         return open_gate(self.gate_conn_id)
 
     def test_connection(self) -> tuple[bool, str]:
-        """Say whether the ledger can be read: Airflow's *Test* button."""
+        """Say whether the ledger can be asked: Airflow's *Test* button."""
         from gate.errors import GateError
 
         try:
-            with self.get_conn() as service, service.ledger.read() as reader:
-                return True, f"the ledger holds {reader.size} entries"
+            with self.get_conn() as service:
+                return True, f"the ledger holds {service.ledger_size()} entries"
         except GateError as error:
             return False, str(error)
 
 
-def open_gate(gate_conn_id: str = DEFAULT_CONNECTION) -> Service:
-    """Open the service a task works with.
+def open_gate(gate_conn_id: str = DEFAULT_CONNECTION) -> DecisionService:
+    """Open what a task works with; close it when done.
+
+    A connection that names a decision service wins over `GATE_DATABASE_URL`, which wins over one that names a database.
 
     Raises:
+        InputError: the connection lacks a token or trusted keys, or its address is not safe.
         GateError: as `gate.service.core.open_service`.
     """
+    connection = _connection(gate_conn_id)
+    host = connection.host if connection else None
+    if host and host.startswith(("http://", "https://")):
+        return _remote(connection)
     from gate.airflow.identity import confirm_running
     from gate.service.core import open_service
     from gate.service.settings import read_settings
 
-    url = None if os.environ.get("GATE_DATABASE_URL") else _connection_url(gate_conn_id)
+    url = None if os.environ.get("GATE_DATABASE_URL") else _database_url(connection)
     service = open_service(read_settings(database_url=url))
     service.confirm = confirm_running
     return service
 
 
-def _connection_url(gate_conn_id: str) -> str | None:
+def _connection(gate_conn_id: str) -> Any:
     from airflow.sdk.exceptions import AirflowNotFoundException
 
     try:
-        connection: Any = BaseHook.get_connection(gate_conn_id)
+        return BaseHook.get_connection(gate_conn_id)
     except AirflowNotFoundException:
+        return None
+
+
+def _remote(connection: Any) -> DecisionService:
+    from gate.api.client import RemoteService
+    from gate.permits.keys import public_key_from_text
+
+    extra: Mapping[str, Any] = connection.extra_dejson
+    keys = extra.get(KEYS) or []
+    texts = keys.split(",") if isinstance(keys, str) else keys
+    return RemoteService(connection.host, connection.password or "", [public_key_from_text(text) for text in texts])
+
+
+def _database_url(connection: Any) -> str | None:
+    if connection is None:
         return None
     url: str | None = connection.host or None
     if url and connection.password and "@" in url and ":" not in url.split("://", 1)[1].split("@", 1)[0]:

@@ -18,9 +18,12 @@ def get_provider_info() -> dict[str, Any]:
                 "hook-class-name": "gate.airflow.hook.ConsentGateHook",
                 "hook-name": "Consent Gate",
                 "ui-field-behaviour": {
-                    "hidden-fields": ["schema", "port", "login", "extra"],
-                    "relabeling": {"host": "Database URL", "password": "Database password"},
-                    "placeholders": {"host": "postgresql+psycopg://gate@db.example/gate"},
+                    "hidden-fields": ["schema", "port", "login"],
+                    "relabeling": {"host": "Decision service (or database) URL", "password": "Token (or password)"},
+                    "placeholders": {
+                        "host": "https://gate.example  or  postgresql://gate@db.example/gate",
+                        "extra": '{"keys": ["what gate keys show prints at the decision service"]}',
+                    },
                 },
             }
         ],

@@ -213,6 +213,12 @@ class DecisionService(Protocol):
     def clock(self) -> datetime:
         """Return the present instant."""
 
+    def __enter__(self) -> DecisionService:
+        """Return itself."""
+
+    def __exit__(self, *_: object) -> None:
+        """Close."""
+
     def close(self) -> None:
         """Release connections."""
 

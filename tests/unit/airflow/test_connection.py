@@ -15,8 +15,8 @@ pytestmark = pytest.mark.airflow
 SCRIPT = """
 import os
 from airflow.sdk.exceptions import AirflowNotFoundException
-from gate.airflow.hook import _connection_url, ConsentGateHook
-print("URL", _connection_url("gate_default"), _connection_url("gate_pg"), _connection_url("gate_absent"))
+from gate.airflow.hook import _connection, _database_url, ConsentGateHook
+print("URL", *(_database_url(_connection(name)) for name in ("gate_default", "gate_pg", "gate_absent")))
 print("TEST", ConsentGateHook().test_connection())
 """
 
