@@ -181,6 +181,7 @@ def as_setup(lock: Lock) -> Any:
 
 def as_setup_in_context(lock: Lock) -> Any:
     @setup
+    @task(trigger_rule=ALWAYS)
     def train(**context: Any) -> None:
         leave_mark(context)
 
