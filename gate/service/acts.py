@@ -7,23 +7,25 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from gate.domain.canonical import canonical, digest
+from gate.domain.canonical import digest
 from gate.domain.instants import format_instant, parse_instant
-from gate.errors import ActRefused, CheckFailed, InputError, LedgerUnavailable
+from gate.errors import ActRefused, InputError
 from gate.ledger.store import Entry, Reader, Transaction
-from gate.policy.lint import lint
-from gate.policy.table import Policy, load_policy, parse_policy, shipped_policies
 from gate.service.acting import MAX_TEXT, Act, Acted, Person, checked_params
+from gate.service.activating import activate, keep_policy, read_proposed
 from gate.service.actors import PERSON, recorded_actor
-from gate.service.core import Service, append_policy_activation
+from gate.service.anchors import publish
+from gate.service.core import Service
 from gate.service.declassifying import check_declassification, declassify
-from gate.service.keyring import check_revocation, drop_revoked_pins, revoke, rotate
+from gate.service.keyring import check_revocation, drop_revoked_pins, revoke, rotate, trusted
 from gate.service.modes import change_mode, check_mode
 from gate.service.overrides import break_glass, check_override, revoke_override
 
 LAPSES = timedelta(hours=24)
 ALONE = frozenset({Act.POLICY_ACTIVATION, Act.KEY_ROTATION, Act.KEY_REVOCATION})
 """What one person may do where nobody logs in: at the machine that holds ledger and key."""
+
+_OF_KEYS = (Act.KEY_ROTATION, Act.KEY_REVOCATION)
 
 OPEN, APPROVED, WITHDRAWN, LAPSED = "open", "approved", "withdrawn", "lapsed"
 _EFFECTS_WITHIN = 3  # entries after an approval among which its effect is
@@ -139,7 +141,8 @@ def approve(service: Service, index: int, *, by: Person, via: str = "api", act: 
         tx.append("approval", str(index), body, recorded_at=now, by=actor, via=via)
         acted = Acted(now, actor, via, 2, index, found.body["reason_ref"])
         effect = _DEEDS[which].perform(service, tx, found.body["params"], acted)
-    _settle(service, which)
+    if which in _OF_KEYS:
+        settle_keys(service)
     return effect
 
 
@@ -205,7 +208,8 @@ def act_alone(
         recorded = _DEEDS[which].check(tx, given, now)
         ref = tx.commit_ref("text", _checked_reason(reason)) if reason else None
         effect = _DEEDS[which].perform(service, tx, recorded, Acted(now, recorded_actor(tx, by), via, 1, None, ref))
-    _settle(service, which)
+    if which in _OF_KEYS:
+        settle_keys(service)
     return effect
 
 
@@ -231,10 +235,20 @@ def proposals(reader: Reader, now: datetime, *, act: str | None = None, state: s
     return [proposal for proposal in shown if state in (None, proposal.state)]
 
 
-def _settle(service: Service, act: Act) -> None:
-    """Finish, after the commit, what is outside the ledger."""
-    if act in (Act.KEY_ROTATION, Act.KEY_REVOCATION):
-        drop_revoked_pins(service.ledger, service.settings)
+def settle_keys(service: Service) -> None:
+    """Finish, outside the ledger, what a revocation began: checkpoints signed anew everywhere, then the pin removed.
+
+    Safe to repeat; whatever died or could not be reached in between is put right by it.
+
+    Raises:
+        LedgerUnavailable: a checkpoint cannot be published; the revoked key stays pinned, and still redeems nothing.
+    """
+    with service.ledger.read() as reader:
+        pins = service.pinned_keys
+        if trusted(pins, reader) == pins:
+            return
+    publish(service, everywhere=True)
+    drop_revoked_pins(service.ledger, service.settings)
 
 
 def _act(word: str) -> Act:
@@ -327,36 +341,8 @@ def _shown(reader: Reader, entry: Entry, now: datetime) -> Proposal:
 
 
 def _prepared(act: Act, params: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Do what takes long before the writer lock is taken: read and lint a policy."""
-    if act is not Act.POLICY_ACTIVATION:
-        return params
-    if "policy" in params:
-        checked_params(params, ("policy",))
-        if params["policy"] not in shipped_policies():  # a client never names a file of ours
-            raise InputError("is not a shipped policy", where="policy", hint="or send its table")
-        policy = load_policy(params["policy"])
-    else:
-        checked_params(params, ("table",))
-        if not isinstance(params["table"], Mapping):
-            raise InputError("expected a policy table", where="table")
-        policy = parse_policy(canonical(params["table"]), "table")
-    if lint(policy).problems:
-        raise CheckFailed(f"{policy.name} has gaps or contradictions", hint="gate policy lint")
-    return {"policy": policy}
-
-
-def _check_policy(tx: Transaction, given: Mapping[str, Any], _: datetime) -> dict[str, Any]:
-    policy: Policy = given["policy"]
-    kept = tx.attach(canonical(policy.table), "application/json")
-    return {"name": policy.name, "version": policy.version, "digest": kept}
-
-
-def _activate(_: Service, tx: Transaction, params: Mapping[str, Any], acted: Acted) -> Entry:
-    table = tx.attachment(params["digest"])
-    if table is None:
-        raise LedgerUnavailable("the proposed policy's table is gone", hint="propose it again", reason="cannot_decide")
-    policy = parse_policy(table, params["name"])
-    return append_policy_activation(tx, policy, recorded_at=acted.at, by=acted.by, via=acted.via, acted=acted.to_dict())
+    """Do what takes long before the writer lock is taken."""
+    return read_proposed(params) if act is Act.POLICY_ACTIVATION else params
 
 
 def _no_params(_: Transaction, params: Mapping[str, Any], __: datetime) -> dict[str, Any]:
@@ -381,5 +367,7 @@ _DEEDS: Mapping[Act, _Deed] = {
     Act.DECLASSIFICATION: _Deed(check_declassification, lambda _, tx, params, acted: declassify(tx, params, acted)),
     Act.KEY_ROTATION: _Deed(_no_params, lambda s, tx, params, acted: rotate(tx, s.settings, params, acted)),
     Act.KEY_REVOCATION: _Deed(check_revocation, lambda s, tx, params, acted: revoke(tx, s.settings, params, acted)),
-    Act.POLICY_ACTIVATION: _Deed(_check_policy, _activate),
+    Act.POLICY_ACTIVATION: _Deed(
+        lambda tx, given, _: keep_policy(tx, given), lambda _, tx, params, acted: activate(tx, params, acted)
+    ),
 }

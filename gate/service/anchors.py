@@ -16,6 +16,7 @@ from gate.ledger.reading import Reader
 from gate.ledger.store import Transaction
 from gate.service.auditing import checked_note, signed_note
 from gate.service.core import Service
+from gate.service.keyring import holds_signing_key
 from gate.service.settings import Settings
 
 ELSEWHERE_EVERY = 60.0  # seconds between two looks at, or writes to, the second place
@@ -38,7 +39,9 @@ def recording(service: Service) -> Iterator[Transaction]:
     publish(service, tx.size)
 
 
-def publish(service: Service, size: int | None = None, *, patience: float = 0.0) -> Note | None:
+def publish(
+    service: Service, size: int | None = None, *, patience: float = 0.0, everywhere: bool = False
+) -> Note | None:
     """Publish a checkpoint of the ledger as it is, unless one of at least that size is out already.
 
     The published size never goes back, whichever processes race. Of several that wait for each other, one publishes
@@ -48,6 +51,7 @@ def publish(service: Service, size: int | None = None, *, patience: float = 0.0)
         size: the size that is to be published at least; default: the present one.
         patience: seconds the last publication may be old to do for now: a busy service publishes once a second, and
             whatever came after it with the next call.
+        everywhere: copy to the second place now, however recent the last copy is.
 
     Returns:
         The newest published checkpoint; `None` on a machine that holds no signing key.
@@ -56,11 +60,10 @@ def publish(service: Service, size: int | None = None, *, patience: float = 0.0)
         LedgerUnavailable: the file cannot be written.
     """
     settings = service.settings
-    if not settings.key_path.exists():
-        return None
-    if size is None:
-        with service.ledger.read() as reader:
-            size = reader.size
+    with service.ledger.read() as reader:
+        if not holds_signing_key(settings, reader):
+            return None
+        size = reader.size if size is None else size
     with _locked(settings):
         note = _published_here(service)
         if note is None or (note.size < size and _age(settings.checkpoint_path) >= patience):
@@ -70,7 +73,7 @@ def publish(service: Service, size: int | None = None, *, patience: float = 0.0)
             text = signed_note(service, origin, head.size, head.root)
             note = parse_note(text)
             _replace(settings.checkpoint_path, text)
-        _publish_elsewhere(service)
+        _publish_elsewhere(service, at_once=everywhere)
     return note
 
 
@@ -194,14 +197,14 @@ def _replace(path: Path, text: str) -> None:
         raise _unreadable(str(path), "written") from None
 
 
-def _publish_elsewhere(service: Service) -> None:
-    """Copy the checkpoint to the second place when the last copy is a minute old."""
+def _publish_elsewhere(service: Service, *, at_once: bool) -> None:
+    """Copy the checkpoint to the second place when the last copy is a minute old, or at once."""
     settings = service.settings
     place, sent = settings.checkpoints_uri, settings.checkpoint_path.with_name("sent")
     if not place:
         return
     newest = _local(settings)
-    if newest is None or _age(sent) < ELSEWHERE_EVERY:
+    if newest is None or (_age(sent) < ELSEWHERE_EVERY and not at_once):
         return
     there = _checked(service, _fetched(place, refresh=True), ELSEWHERE)
     if there is None or there.size < parse_note(newest).size:

@@ -158,6 +158,12 @@ def signing_key(settings: Settings, reader: Reader) -> SigningKey:
     return load_key(key_file(settings, signing.number), signing.public.key_id)
 
 
+def holds_signing_key(settings: Settings, reader: Reader) -> bool:
+    """Whether the private half of the signing key is kept on this machine."""
+    signing = _signing(keyring(reader))
+    return key_file(settings, 1 if signing is None else signing.number).exists()
+
+
 def key_file(settings: Settings, number: int) -> Path:
     """Return where the private half of the ledger's nth key is kept; an older one is never overwritten."""
     first = settings.key_path

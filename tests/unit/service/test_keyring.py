@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -20,7 +21,8 @@ from gate.permits.keys import PublicKey, create_key, load_key, public_key_to_tex
 from gate.permits.permit import verify_permit
 from gate.permits.succession import successors
 from gate.service.acting import Person
-from gate.service.acts import act_alone, approve, propose
+from gate.service.acts import act_alone, approve, propose, settle_keys
+from gate.service.anchors import check_anchor, publish
 from gate.service.auditing import checked_note, signed_checkpoint
 from gate.service.clock import utc_now
 from gate.service.core import Service
@@ -326,3 +328,39 @@ def test_who_pins_an_old_key_comes_to_trust_the_new_one(service: Service) -> Non
         said = statements(reader)
     assert [key.key_id for key in successors(pinned, said, ledger_origin=origin)] == [first, second, third]
     assert [key.key_id for key in successors(pinned, said[:1], ledger_origin=origin)] == [first, second]
+
+
+def test_published_checkpoints_outlive_a_revocation(tmp_path: Path, clock: Clock) -> None:
+    """The last checkpoint was signed by the revoked key: it is signed anew here and elsewhere before the pin goes."""
+    with new_service(tmp_path / "home", clock) as opened:
+        service = Service(
+            replace(opened.settings, checkpoints_uri=(tmp_path / "elsewhere").as_uri()), opened.ledger, clock
+        )
+        publish(service)
+        revoke(service, service.key.key_id)
+        with service.ledger.read() as reader:
+            found = check_anchor(service, reader)
+            assert found is not None
+            assert found.size == reader.size
+        assert checked_note(service, (tmp_path / "elsewhere" / "latest").read_text()).size == found.size
+
+
+def test_a_second_place_that_is_away_keeps_the_pin_and_not_the_permits(
+    tmp_path: Path, clock: Clock, service: Service
+) -> None:
+    envelope, old = permit(service, tmp_path), service.key.key_id
+    away = Service(replace(service.settings, checkpoints_uri=(tmp_path / "elsewhere").as_uri()), service.ledger, clock)
+    publish(away)
+    (tmp_path / "elsewhere").rename(tmp_path / "gone")
+    (tmp_path / "elsewhere").write_text("not a folder")
+    with pytest.raises(LedgerUnavailable):
+        revoke(away, old)
+    assert (states(service), old in pins(service)) == (["revoked", "signing"], True)
+    with pytest.raises(PermitRefused, match="revoked"):
+        check(service, envelope, clock)
+    (tmp_path / "elsewhere").unlink()
+    (tmp_path / "gone").rename(tmp_path / "elsewhere")
+    settle_keys(away)
+    assert pins(service) == [service.key.key_id]
+    with service.ledger.read() as reader:
+        assert check_anchor(away, reader) is not None
