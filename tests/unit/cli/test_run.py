@@ -297,6 +297,58 @@ def test_killing_us_ends_the_command(lab: Lab) -> None:
     process.communicate(timeout=60)
 
 
+@pytest.fixture
+def far(lab: Lab) -> Iterator[Lab]:
+    """The same lab, seen from a pod that has a URL, a token and a key, and no ledger."""
+    from gate.permits.keys import public_key_to_text
+    from support.served import served
+
+    with served(lab.service) as service:
+        kept = {name: text for name, text in lab.environ.items() if not name.startswith("GATE_")}
+        [key] = lab.service.pinned_keys
+        remote = {"GATE_URL": service.url, "GATE_TOKEN": service.token(), "GATE_KEYS": public_key_to_text(key)}
+        yield replace(lab, environ={**kept, **remote, "GATE_HOME": str(lab.folder / "pod")})
+
+
+def test_a_pod_redeems_with_a_url_a_token_and_a_key(far: Lab) -> None:
+    from gate.permits.receipt import RECEIPT_TYPE
+
+    code, out, err = far.run(sys.executable, "-c", SHOW)
+    assert (code, err) == (7, "")
+    held = json.loads(out)["held"]
+    [redemption] = far.redemptions()
+    assert redemption["by"] == "service:worker"
+    assert (held["redemption"], held["receipt"]["payloadType"]) == (redemption["idx"], RECEIPT_TYPE)
+    assert not (far.folder / "pod").exists()
+
+
+def test_a_pod_stops_when_the_permission_ends(far: Lab) -> None:
+    process = far.start(sys.executable, "-c", TRAINER, options=("--check-every", "0.2", "--grace", "0.5"))
+    pids = members(far)
+    far.withdraw()
+    process.communicate(timeout=60)
+    assert process.returncode == 3
+    until(lambda: not any(alive(pid) for pid in pids))
+    assert far.exposures() == ["consent_withdrawn"]
+
+
+NO_TRUST = {
+    "a service with another key": ("GATE_KEYS", "A" * 43 + "=", 3),
+    "a key that is none": ("GATE_KEYS", "nonsense", 2),
+    "a token nobody made": ("GATE_TOKEN", "gate_0000000000000000_" + "A" * 43, 4),
+    "a service that is not there": ("GATE_URL", "http://127.0.0.1:9", 4),
+    "a token in the clear": ("GATE_URL", "http://gate.example", 2),
+}
+
+
+@pytest.mark.parametrize("why", NO_TRUST)
+def test_a_pod_starts_nothing_on_a_doubtful_answer(far: Lab, why: str) -> None:
+    name, text, wanted = NO_TRUST[why]
+    far.environ = {**far.environ, name: text}
+    assert far.run("touch", str(started(far)))[0] == wanted
+    assert not started(far).exists()
+
+
 class Silence:
     """A check that gives no answer some times."""
 
