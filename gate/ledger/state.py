@@ -137,7 +137,7 @@ def feeds(reader: Reader) -> tuple[Feed, ...]:
         body = newest.body
         found.append(Feed(body["source"], parse_instant(body["watermark"]), newest.idx))
         before = f"{body['source']}/"
-    return tuple(reversed(found))
+    return tuple(sorted(found, key=lambda feed: feed.source))
 
 
 def tags(reader: Reader, dataset_key: str, known_at: int | None = None) -> tuple[Entry, ...]:
