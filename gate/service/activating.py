@@ -18,7 +18,7 @@ def read_proposed(params: Mapping[str, Any]) -> dict[str, Policy]:
     """Read and lint the policy somebody proposes.
 
     Args:
-        params: `policy`, a shipped policy's name, or `table`, a whole one. Never a path: a client names no file of ours.
+        params: `policy`, a shipped policy's name, or `table`, a whole one. Never a path: no client names our files.
 
     Raises:
         InputError: neither, or not a valid table.
