@@ -15,9 +15,10 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 import httpx
+from sqlalchemy import make_url
 
 from gate.demo.airflow import Airflow, environment, stop_session
-from gate.demo.home import Home, make_passwords, new_home
+from gate.demo.home import make_passwords, new_home
 from gate.errors import CheckFailed
 
 TESTS = Path(__file__).parents[1]
@@ -55,8 +56,16 @@ class RealAirflow(Airflow):
     def start(self, dag_id: str, run_id: str, conf: Mapping[str, Any] | None = None, user: str = "user") -> str:
         """Trigger a run by hand and return its id."""
         body = {"dag_run_id": run_id, "logical_date": None, "conf": conf or {}}
-        started: str = self.do(user, "POST", f"/dags/{dag_id}/dagRuns", body)["dag_run_id"]
-        return started
+
+        def started() -> str | None:
+            status, answer = self.ask(user, "POST", f"/dags/{dag_id}/dagRuns", body)
+            if status >= 500:
+                return None  # Airflow's SQLite was locked for too long
+            if status >= 400 and status != 409:
+                raise CheckFailed(f"{user} cannot trigger {dag_id}: HTTP {status}: {answer}", where="Airflow")
+            return run_id
+
+        return self.until(started, f"a run of {dag_id}", 60)
 
     def run(self, dag_id: str, run_id: str) -> dict[str, Any]:
         """Return a run, with its state."""
@@ -72,6 +81,12 @@ class RealAirflow(Airflow):
     def states(self, dag_id: str, run_id: str) -> dict[str, str | None]:
         """Return the state of every task instance of a run."""
         return {name: ti["state"] for name, ti in self.instances(dag_id, run_id).items()}
+
+    def upstream_events(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+        """Return the asset events that triggered a run."""
+        path = f"/dags/{dag_id}/dagRuns/{quote(run_id)}/upstreamAssetEvents"
+        found: list[dict[str, Any]] = self.do("admin", "GET", path)["asset_events"]
+        return found
 
     def log_of(self, dag_id: str, run_id: str, task_id: str, try_number: int = 1, map_index: int = -1) -> str:
         """Return what a try logged."""
@@ -96,7 +111,7 @@ class RealAirflow(Airflow):
         }
         self.do(user, "POST", f"/dags/{dag_id}/clearTaskInstances", body)
 
-    def wait_until_ended(self, runs: Mapping[str, str], seconds: int = 240) -> dict[str, str]:
+    def wait_until_ended(self, runs: Mapping[str, str], seconds: int = 400) -> dict[str, str]:
         """Wait until every run (dag id → run id) has ended; return the state of each."""
 
         def ended() -> dict[str, str] | None:
@@ -124,12 +139,13 @@ class RealAirflow(Airflow):
 
 
 @contextmanager
-def real_airflow(folder: Path, dags: Path, **settings: str) -> Iterator[RealAirflow]:
+def real_airflow(folder: Path, dags: Path, database: str | None = None, **settings: str) -> Iterator[RealAirflow]:
     """Start an Airflow of its own in a folder; at the end everything it started is stopped.
 
     Args:
         folder: where its home goes.
         dags: the DAG folder.
+        database: URL of a PostgreSQL database for its metadata; a SQLite file when omitted.
         **settings: environment on top of the demo's.
     """
     home = new_home(folder)
@@ -141,9 +157,14 @@ def real_airflow(folder: Path, dags: Path, **settings: str) -> Iterator[RealAirf
         "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "1",
         "AIRFLOW__OPENLINEAGE__DISABLED": "true",
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "false",
-        "PYTHONPATH": str(TESTS),
+        "PYTHONPATH": os.pathsep.join([str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])]),
         **settings,
     }
+    if database:
+        url = make_url(database).set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
+        environ |= dict.fromkeys(
+            ("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC"), url
+        )
     with home.log.open("wb") as log:
         process = subprocess.Popen(
             [str(Path(sys.executable).with_name("airflow")), "standalone"],
@@ -157,11 +178,6 @@ def real_airflow(folder: Path, dags: Path, **settings: str) -> Iterator[RealAirf
         yield RealAirflow(home, ports[0], process, passwords, environ=environ)
     finally:
         stop_session(process)
-
-
-def gate_home(airflow: RealAirflow) -> Home:
-    """Return the folders of this Airflow's gate."""
-    return airflow.home
 
 
 def _free_ports(count: int) -> tuple[int, ...]:

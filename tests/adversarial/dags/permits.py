@@ -45,7 +45,7 @@ with a_dag("forged") as forged:
             made["other_key"] = seal(text, PAYLOAD_TYPE, stranger)
             made["not_base64"]["payload"] = "%%%"
             for name, envelope in made.items():
-                subject = permit_subject("forged", dag_run.run_id, name, decision.idx)
+                subject = permit_subject("forged", dag_run.run_id, name, decision_index=decision.idx)
                 body = {"permit_id": payload["permit_id"], "decision": decision.idx, "envelope": envelope}
                 with service.ledger.write() as tx:
                     tx.append("permit", subject, body, recorded_at=service.clock(), by="service:airflow", via="airflow")

@@ -1,0 +1,267 @@
+"""Attacks in a real Airflow, with scheduler and workers: nothing trains, the reason is recorded, nothing is lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gate.api.airflow_identity import airflow_confirmation
+from gate.domain.run import Confirmed, TaskRun
+from gate.errors import PermitRefused
+from support.attack_lab import RUN
+
+if TYPE_CHECKING:
+    from conftest import Battle
+
+pytestmark = [pytest.mark.airflow, pytest.mark.timeout(900), pytest.mark.xdist_group("adversarial")]
+
+
+def refused(battle: Battle, dag_id: str, reason: str, task_id: str = "train", times: int = 1) -> None:
+    """Assert that training was tried, refused for this reason as often as it was tried, and never ran."""
+    assert battle.trained(dag_id, task_id) == []
+    assert battle.states[dag_id][task_id] == "failed", battle.log(dag_id, task_id)
+    assert battle.reasons(dag_id, task_id) == [reason] * times, battle.log(dag_id, task_id)
+    assert battle.entries("redemption", dag_id, task_id) == []
+
+
+class TestTheHarness:
+    """What it would look like if an attack succeeded."""
+
+    def test_permitted_training_leaves_a_mark(self, battle: Battle) -> None:
+        assert battle.trained("ui_allowed") == [f"ui_allowed.train.-1.1@{RUN}"]
+        assert len(battle.entries("redemption", "ui_allowed")) == 1
+        assert battle.states["mapped_allowed"]["train[0]"] == battle.states["mapped_allowed"]["train[1]"] == "success"
+        assert len(battle.trained("mapped_allowed")) == len(battle.entries("redemption", "mapped_allowed")) == 2
+
+    def test_a_task_without_a_lock_leaves_a_mark(self, battle: Battle) -> None:
+        assert len(battle.trained("not_training")) == 1
+
+    def test_roles_are_real(self, battle: Battle) -> None:
+        assert battle.answers["viewer marks"] == 403
+
+
+class TestReviewers:
+    """People with rights in the UI."""
+
+    def test_gate_marked_successful_then_training_cleared(self, battle: Battle) -> None:
+        assert battle.states["ui_marked"]["consent_gate"] == "success"
+        refused(battle, "ui_marked", "permit_missing", times=2)
+
+    def test_training_cleared_alone(self, battle: Battle) -> None:
+        assert battle.trained("ui_cleared") == []
+        assert battle.states["ui_cleared"] == {"consent_gate": "failed", "train": "upstream_failed"}
+
+    def test_training_cleared_after_a_withdrawal(self, battle: Battle) -> None:
+        dag_id = "ui_cleared_after_withdrawal"
+        assert battle.trained(dag_id) == [f"{dag_id}.train.-1.1@{RUN}"]
+        assert battle.states[dag_id] == {"consent_gate": "success", "train": "failed"}
+        assert battle.reasons(dag_id) == ["consent_withdrawn"]
+
+    def test_forged_and_copied_xcoms(self, battle: Battle) -> None:
+        assert battle.states["xcom_forged"]["consent_gate"] == "success"
+        refused(battle, "xcom_forged", "permit_missing", times=2)
+
+    def test_an_author_who_trusts_xcoms(self, battle: Battle) -> None:
+        assert battle.states["xcom_trusted"]["hand_over"] == "success"
+        refused(battle, "xcom_trusted", "permit_missing", times=3)
+
+    @pytest.mark.parametrize("rule", ["all_done", "always", "none_failed"])
+    def test_permissive_trigger_rules(self, battle: Battle, rule: str) -> None:
+        refused(battle, f"rule_{rule}", "permit_missing")
+
+    def test_run_configuration_of_every_name(self, battle: Battle) -> None:
+        assert battle.airflow.run("run_conf", RUN)["conf"]["skip_gate"] is True
+        assert battle.states["run_conf"]["consent_gate"] == "failed"
+        refused(battle, "run_conf", "permit_missing")
+
+    def test_mapped_training(self, battle: Battle) -> None:
+        assert battle.trained("mapped") == []
+        assert [battle.states["mapped"][f"train[{n}]"] for n in (0, 1)] == ["failed", "failed"]
+        assert battle.reasons("mapped") == ["permit_missing", "permit_missing"]
+
+    def test_backfill_of_a_time_when_consent_stood(self, battle: Battle) -> None:
+        assert battle.answers["backfill"]
+        for states in battle.answers["backfill"].values():
+            assert states == {"consent_gate": "failed", "train": "failed"}
+        assert battle.trained("backfilled") == []
+        decided = [body["decision"]["reasons"] for body in battle.entries("decision", "backfilled")]
+        assert decided == [["consent_withdrawn"]] * len(battle.answers["backfill"])
+        assert set(battle.reasons("backfilled")) == {"permit_missing"}
+
+
+class TestAuthors:
+    """What a DAG file overrides, removes or replaces."""
+
+    @pytest.mark.parametrize(
+        "dag_id",
+        [
+            "own_execute",
+            "own_pre_execute",
+            "own_resume",
+            "hook_of_its_own",
+            "hook_taken_late",
+            "pre_execute_given",
+            "hook_removed",
+            "hook_replaced",
+            "execute_replaced",
+        ],
+    )
+    def test_overrides(self, battle: Battle, dag_id: str) -> None:
+        refused(battle, dag_id, "permit_missing")
+
+    def test_the_hook_removed_from_a_mapped_task(self, battle: Battle) -> None:
+        assert battle.trained("mapped_hook_removed") == []
+        assert battle.reasons("mapped_hook_removed") == ["permit_missing", "permit_missing"]
+
+    def test_another_data_set_than_the_gate_saw(self, battle: Battle) -> None:
+        refused(battle, "reads_other_data", "permit_mismatch")
+        refused(battle, "reads_more_data", "permit_mismatch")
+
+    def test_a_copied_dag_has_no_part_in_the_original_s_permit(self, battle: Battle) -> None:
+        assert len(battle.trained("source")) == 1
+        refused(battle, "copied", "permit_missing")
+
+    def test_a_permit_redeemed_by_another_task_than_its_own(self, battle: Battle) -> None:
+        assert len(battle.trained("impersonated")) == 1
+        assert battle.reasons("impersonated") == ["permit_mismatch"]
+        assert len(battle.entries("redemption", "impersonated")) == 1
+
+
+class TestForgedPermits:
+    """Envelopes that a worker wrote into the ledger itself, in the embedded mode."""
+
+    @pytest.mark.parametrize(
+        "task_id",
+        ["of_another_dag", "of_another_task", "edited", "stripped", "other_type", "other_key", "not_base64"],
+    )
+    def test_it_permits_nothing(self, battle: Battle, task_id: str) -> None:
+        assert battle.states["forged"]["forge"] == "success", battle.log("forged", "forge")
+        refused(battle, "forged", "permit_mismatch", task_id=task_id)
+
+
+class TestBetween:
+    """Between the gate's word and training."""
+
+    @pytest.mark.parametrize("dag_id", ["appended", "swapped", "symlinked", "same_mtime"])
+    def test_the_data_is_changed(self, battle: Battle, dag_id: str) -> None:
+        assert battle.states[dag_id]["tamper"] == "success"
+        refused(battle, dag_id, "dataset_changed")
+
+    def test_the_consent_is_withdrawn(self, battle: Battle) -> None:
+        refused(battle, "withdrawn_between", "consent_withdrawn")
+
+    def test_the_consent_expires(self, battle: Battle) -> None:
+        assert battle.states["expired"]["consent_gate"] == "success"
+        refused(battle, "expired", "permit_expired")
+
+    @pytest.mark.parametrize(("dag_id", "reason"), [("wrong_tenant", "wrong_account"), ("removed_admin", "not_admin")])
+    def test_a_consent_of_somebody_else(self, battle: Battle, dag_id: str, reason: str) -> None:
+        [decision] = battle.entries("decision", dag_id)
+        assert reason in decision["decision"]["reasons"]
+        refused(battle, dag_id, "permit_missing")
+
+
+class TestKilled:
+    """kill -9 of Airflow's task processes; between all steps of the service: test_kill.py."""
+
+    def test_training_killed_after_it_redeemed_redeems_again(self, battle: Battle) -> None:
+        assert battle.trained("killed_training") == [f"killed_training.train.-1.2@{RUN}"]
+        tries = [body["run"]["try_number"] for body in battle.entries("redemption", "killed_training")]
+        assert tries == [1, 2]
+
+    def test_training_killed_and_consent_withdrawn(self, battle: Battle) -> None:
+        assert battle.trained("killed_then_withdrawn") == []
+        assert battle.states["killed_then_withdrawn"]["train"] == "failed"
+        assert battle.reasons("killed_then_withdrawn") == ["consent_withdrawn"]
+
+    def test_gate_killed_after_it_decided_decides_again(self, battle: Battle) -> None:
+        tries = [body["run"]["try_number"] for body in battle.entries("decision", "killed_gate")]
+        assert tries == [1, 2]
+        assert len(battle.trained("killed_gate")) == len(battle.entries("redemption", "killed_gate")) == 1
+
+
+class TestAnotherDag:
+    """Training whose gate stands in the DAG that triggers it."""
+
+    def test_the_gate_s_own_event_permits(self, battle: Battle) -> None:
+        ours = battle.answers["asset runs"]["asset_gate"]
+        assert ours["train"] == "success"
+        assert [name.partition("@")[2] for name in battle.trained("asset_train")] == [ours["run_id"]]
+        [redeemed] = battle.entries("redemption", "asset_train")
+        assert redeemed["run"]["run_id"] == ours["run_id"]
+
+    @pytest.mark.parametrize("by", ["nobody", "asset_stranger"])
+    def test_an_event_that_no_gate_emitted_permits_nothing(self, battle: Battle, by: str) -> None:
+        run = battle.answers["asset runs"][by]
+        assert run["train"] == "failed"
+        refusals = [body for body in battle.entries("refusal", "asset_train") if body["run"]["run_id"] == run["run_id"]]
+        assert [body["reason"] for body in refusals] == ["permit_missing"]
+
+    def test_it_takes_op_to_forge_one(self, battle: Battle) -> None:
+        assert battle.answers["user forges an asset event"] == 403
+
+    def test_triggered_by_hand(self, battle: Battle) -> None:
+        assert battle.states["asset_train"] == {"train": "failed"}
+        refusals = [body for body in battle.entries("refusal", "asset_train") if body["run"]["run_id"] == RUN]
+        assert [body["reason"] for body in refusals] == ["permit_missing"]
+
+
+class TestWhoRuns:
+    """What a decision service learns from Airflow's REST API."""
+
+    def test_a_running_try_and_the_run_that_triggered_it(self, battle: Battle) -> None:
+        assert battle.answers["confirmed"]["running"] == Confirmed((("asset_gate", RUN),))
+
+    @pytest.mark.parametrize("what", ["next try", "mapped", "other task", "other run", "up", "ended"])
+    def test_what_is_not_running_is_refused(self, battle: Battle, what: str) -> None:
+        answer = battle.answers["confirmed"][what]
+        assert isinstance(answer, PermitRefused), answer
+        assert answer.reason == "permit_mismatch"
+
+    def test_a_run_of_dag_test_is_refused(self, battle: Battle) -> None:
+        confirm = airflow_confirmation(
+            battle.airflow.url, username="viewer", password=battle.airflow.passwords["viewer"]
+        )
+        runs = battle.airflow.do("admin", "GET", "/dags/by_hand/dagRuns")["dag_runs"]
+        assert runs
+        for run in runs:
+            with pytest.raises(PermitRefused, match="its run is a test"):
+                confirm(TaskRun("by_hand", run["dag_run_id"], "train"))
+
+
+class TestWithoutTheScheduler:
+    """Author code outside the policy path: no redemption, no attestation."""
+
+    @pytest.mark.parametrize("how", ["dags test", "script"])
+    def test_dag_test(self, battle: Battle, how: str) -> None:
+        assert "Only a task that Airflow's scheduler started may train".lower() in battle.answers[how][1].lower()
+        assert battle.trained("by_hand") == []
+        assert battle.entries("redemption", "by_hand") == []
+
+    def test_dag_test_is_recorded(self, battle: Battle) -> None:
+        assert battle.reasons("by_hand") == ["permit_mismatch", "permit_mismatch"]
+
+    def test_tasks_test_in_a_run_that_was_permitted(self, battle: Battle) -> None:
+        assert "airflow's scheduler" in battle.answers["tasks test"][1].lower()
+        assert len(battle.trained("ui_allowed")) == 1
+        assert battle.reasons("ui_allowed") == ["permit_mismatch"]
+
+
+def test_nothing_else_is_lost(battle: Battle) -> None:
+    """After all that the record still proves itself, and every gate's decision is in it."""
+    gate = Path(sys.executable).with_name("gate")
+    environ = {**os.environ, "GATE_HOME": str(battle.folder)}
+    done = subprocess.run(
+        [gate, "ledger", "verify", "--json"], env=environ, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(done.stdout)["findings"] == []
+    gated = [dag_id for dag_id, states in battle.states.items() if "consent_gate" in states]
+    undecided = [dag_id for dag_id in gated if not battle.entries("decision", dag_id)]
+    assert undecided == []
