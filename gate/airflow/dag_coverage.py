@@ -53,7 +53,7 @@ def cover(folder: str | None) -> dict[str, Any]:
         raise InputError("there is no such DAG folder", where=str(path), hint="name it with --dags-folder")
     rules = read_rules(rules_file())
     findings, errors, files = _read(path, rules)
-    counts = Counter(found.status for _, found in findings)
+    counts: Counter[str] = Counter(found.status for _, found in findings)
     return {
         "folder": str(path),
         "files": files,
@@ -96,7 +96,7 @@ def _read(path: Path, rules: Rules) -> tuple[list[tuple[str, Finding]], list[tup
             if problem := _invalid(dag):
                 errors.append((name, problem))
             dag_ids.add(dag.dag_id)
-            gates |= {f"{dag.dag_id}.{gate.task_id}": gate for gate in gates_of(dag)}
+            gates |= {f"{dag.dag_id}:{gate.task_id}": gate for gate in gates_of(dag)}
             findings += [(name, found) for found in judge(dag, rules, now)]
     return [(name, _settle(found, gates, dag_ids)) for name, found in findings], errors, len(files)
 
@@ -124,15 +124,15 @@ def _settle(found: Finding, gates: dict[str, Any], dag_ids: set[str]) -> Finding
     """Look for the gate that a task of another DAG names; the policy, which sees one DAG at a time, cannot."""
     if found.status != "guarded" or found.gate is None or found.guard is None:
         return found
-    consumer = f"{found.dag_id}.{found.task_id}"
+    consumer = f"{found.dag_id}:{found.task_id}"
     gate = gates.get(found.gate)
     if gate is None:
-        if any(found.gate.startswith(f"{dag_id}.") for dag_id in dag_ids):
+        if found.gate.partition(":")[0] in dag_ids:
             return replace(found, status="ungated", problem=f"there is no consent gate {found.gate}")
         return replace(found, problem=f"{found.gate} is not in this folder: look there whether it permits {consumer}")
     if gate.use != found.guard.use:
         return replace(found, status="ungated", problem=f"the gate {found.gate} is for another use")
-    if consumer not in getattr(gate, "permits", ()):
+    if consumer not in gate.permits:
         problem = f"the gate {found.gate} does not permit it"
         fix = (f'{gate.task_id} = ConsentGateOperator(..., permits=["{consumer}"])  # in the gate\'s DAG',)
         return replace(found, status="ungated", problem=problem, fix=fix)

@@ -84,7 +84,7 @@ def training(
         python_callable: the function, when used without parentheses.
         reads: the datasets it reads; `permit.open(dataset)` gives exactly the permitted version.
         use: what it trains for; see `gate.airflow.use`.
-        gated_by: `dag_id.task_id` of the gate, when it stands in the DAG whose assets trigger this one.
+        gated_by: `DAG:TASK` of the gate, when it stands in the DAG whose assets trigger this one.
         gate_conn_id: Airflow connection of the gate.
         **kwargs: as for `@task`.
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 PERMIT = "permit"  # key in the task's context, and name of the argument that receives the permit
 _HOOK = "_pre_execute_hook"  # where the task runner looks, before `execute` and before `resume_execution`
 _GUARD = "consent_guard"
-_GATE = re.compile(r"[\w.-]+\.[\w.-]+")
+_GATE = re.compile(r"[\w.-]+:[\w.-]+")
 
 
 class TrainingGuard:
@@ -36,7 +36,7 @@ class TrainingGuard:
         reads: the datasets the task reads.
         use: what it trains for.
         gate_conn_id: Airflow connection of the gate.
-        gated_by: `dag_id.task_id` of the gate in the DAG whose assets trigger this one; default: a gate upstream.
+        gated_by: `DAG:TASK` of the gate in the DAG whose assets trigger this one; default: a gate upstream.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class TrainingGuard:
         if not reads:
             raise InputError("a training task must name the datasets it reads", where="reads")
         if gated_by is not None and not _GATE.fullmatch(gated_by):
-            raise InputError(f"{gated_by!r} names no gate", where="gated_by", hint='like "dag_id.gate_task_id"')
+            raise InputError(f"{gated_by!r} names no gate", where="gated_by", hint="like features:consent_gate")
         self.reads = tuple(reads)
         self.use = use
         self.gate_conn_id = gate_conn_id
@@ -181,7 +181,7 @@ def mark_training(
             calling it returned.
         reads: the datasets it reads.
         use: what it trains for.
-        gated_by: `dag_id.task_id` of the gate, when it stands in the DAG whose assets trigger this one.
+        gated_by: `DAG:TASK` of the gate, when it stands in the DAG whose assets trigger this one.
         gate_conn_id: Airflow connection of the gate.
 
     Returns:

@@ -31,7 +31,7 @@ class Finding:
         how: what says that it trains: `@training`, `mark_training`, or a rule.
         status: `gated` a gate of the same use upstream; `guarded` the lock only, its gate stands in another DAG;
             `ungated` neither, or the lock cannot stand there; `exempt` by the rules file.
-        gate: the gate; `dag_id.task_id` when it stands in another DAG.
+        gate: the gate; `DAG:TASK` when it stands in another DAG.
         problem: why it is ungated.
         fix: the lines to add.
         guard: the guard that stands in front, or that a rule's task still has to get.
@@ -122,7 +122,7 @@ def _judge_found(dag: Any, task: Any, operator: str, how: str) -> Finding:
     fix = (
         *_two_lines(task, None),
         "# or, when the gate stands in the DAG whose assets trigger this one:",
-        _mark(task, None, gated_by="dag_id.gate_task_id"),
+        _mark(task, None, gated_by="dag_id:gate_task_id"),
     )
     return finding("ungated", problem=_no_gate(task, "to train"), fix=fix)
 

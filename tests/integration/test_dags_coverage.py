@@ -105,9 +105,9 @@ def test_declared_gates_are_looked_up_across_dags(report: dict[str, Any]) -> Non
     assert found["across_permitted.train"] == ("guarded", None)
     assert found["across_elsewhere.train"][0] == "guarded"
     assert "is not in this folder" in str(found["across_elsewhere.train"][1])
-    assert found["across_forgotten.train"] == ("ungated", "the gate features.consent_gate does not permit it")
-    assert found["across_other_use.train"] == ("ungated", "the gate features.tuning_gate is for another use")
-    assert found["across_no_such_gate.train"] == ("ungated", "there is no consent gate features.gate")
+    assert found["across_forgotten.train"] == ("ungated", "the gate features:consent_gate does not permit it")
+    assert found["across_other_use.train"] == ("ungated", "the gate features:tuning_gate is for another use")
+    assert found["across_no_such_gate.train"] == ("ungated", "there is no consent gate features:gate")
     assert found["across_by_hand.train"][0] == "ungated"
 
 

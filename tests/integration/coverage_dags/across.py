@@ -8,10 +8,8 @@ from gate.airflow import ConsentGateOperator, training
 FEATURES = Asset("features")
 
 with DAG("features", schedule=None) as features:
-    gate = ConsentGateOperator(task_id="consent_gate", datasets=[DATA], use=USE)
-    gate.permits = ("across_permitted.train",)
-    other = ConsentGateOperator(task_id="tuning_gate", datasets=[DATA], use=TUNE)
-    other.permits = ("across_other_use.train",)
+    ConsentGateOperator(task_id="consent_gate", datasets=[DATA], use=USE, permits=["across_permitted:train"])
+    ConsentGateOperator(task_id="tuning_gate", datasets=[DATA], use=TUNE, permits=["across_other_use:train"])
 
 
 def consumer(dag_id, gated_by, schedule=(FEATURES,), upstream=False):
@@ -26,10 +24,10 @@ def consumer(dag_id, gated_by, schedule=(FEATURES,), upstream=False):
     return dag
 
 
-permitted = consumer("across_permitted", "features.consent_gate")
-elsewhere = consumer("across_elsewhere", "repository_b.consent_gate")
-forgotten = consumer("across_forgotten", "features.consent_gate")
-other_use = consumer("across_other_use", "features.tuning_gate")
-no_such_gate = consumer("across_no_such_gate", "features.gate")
-by_hand = consumer("across_by_hand", "features.consent_gate", schedule=())
-both = consumer("across_both", "features.consent_gate", upstream=True)
+permitted = consumer("across_permitted", "features:consent_gate")
+elsewhere = consumer("across_elsewhere", "repository_b:consent_gate")
+forgotten = consumer("across_forgotten", "features:consent_gate")
+other_use = consumer("across_other_use", "features:tuning_gate")
+no_such_gate = consumer("across_no_such_gate", "features:gate")
+by_hand = consumer("across_by_hand", "features:consent_gate", schedule=())
+both = consumer("across_both", "features:consent_gate", upstream=True)

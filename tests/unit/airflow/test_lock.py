@@ -74,7 +74,7 @@ with DAG("marking", schedule=None):
     with TaskGroup("group") as group:
         pass
     found["group"] = attempt(lock, group)
-    for gated_by in ("features", "features gate", ""):
+    for gated_by in ("features", "features gate", "features.gate", ""):
         found[f"gated_by {gated_by}"] = attempt(mark_training, once, reads=[DATA], use=USE, gated_by=gated_by)
     found["kept"] = [type(once).__name__, type(once).__module__, once.task_type, isinstance(once, PodOperator)]
 
@@ -83,7 +83,7 @@ with DAG("marking", schedule=None):
 
     found["pretender"] = guard_of(Pretender(task_id="pretender", bash_command="true")) is None
 
-    @training(reads=[DATA], use=USE, gated_by="features.group.gate")
+    @training(reads=[DATA], use=USE, gated_by="features:group.gate")
     def train(permit): ...
 
     found["gated_by"] = guard_of(train().operator).gated_by
@@ -107,7 +107,9 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 def test_no_door_into_any_shape_opens_without_a_permit(found: dict[str, Any]) -> None:
-    shapes = {name: answers for name, answers in found.items() if isinstance(answers, list) and name not in ("kept", "marks")}
+    shapes = {
+        name: answers for name, answers in found.items() if isinstance(answers, list) and name not in ("kept", "marks")
+    }
     assert len(shapes) >= 26
     for name, answers in shapes.items():
         assert all(answer.startswith("AirflowException: cannot decide") for answer in answers), (name, answers)
@@ -123,6 +125,7 @@ def test_no_door_into_any_shape_opens_without_a_permit(found: dict[str, Any]) ->
         ("group", "a TaskGroup is not a task"),
         ("gated_by features", "'features' names no gate"),
         ("gated_by features gate", "names no gate"),
+        ("gated_by features.gate", "names no gate"),
         ("gated_by ", "names no gate"),
     ],
 )
@@ -139,5 +142,5 @@ def test_a_guard_that_does_not_stand_is_none(found: dict[str, Any]) -> None:
 
 
 def test_a_declared_gate_is_kept_and_overriding_arguments_does_not_unlock(found: dict[str, Any]) -> None:
-    assert found["gated_by"] == "features.group.gate"
+    assert found["gated_by"] == "features:group.gate"
     assert found["override"] is True
