@@ -19,7 +19,10 @@ from gate.domain.dataset import dataset
 from gate.permits import Permit, issue, issue_receipt, public_key_to_text, verify_permit
 from gate.scan.digest import measure
 from gate.service.clock import utc_now
+from gate.service.deciding import decide
+from gate.service.tagging import tag_dataset
 from support.permits import NOW, permit, receipt, signing_key
+from support.world import ASKING, USE, add_account, chat_file, event, new_service, say
 
 KEY = signing_key()
 PINNED = public_key_to_text(KEY.public_key)
@@ -148,6 +151,24 @@ def test_marks_are_told_in_words(tmp_path: Path, fields: dict[str, Any], told: s
     code = "import sys; sys.argv[0] = 'gate'; from gate.cli.main import main; main()"
     done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=True)
     assert told in done.stdout
+
+
+@pytest.mark.parametrize(("category", "wanted"), [("telemetry", 0), ("chat", 3)])
+def test_only_data_whose_rows_allow_it_trains_offline(
+    tmp_path: Path, verify: Verify, category: str, wanted: int
+) -> None:
+    with new_service(tmp_path / "home", utc_now) as service:  # type: ignore[arg-type]
+        add_account(service, "acme")
+        say(service, event("acme"))
+        data = chat_file(tmp_path, ["acme"] * 3) if category == "chat" else dataset(str(tmp_path / "t.csv"), "account")
+        if category == "telemetry":
+            (tmp_path / "t.csv").write_text("account,latency_ms\nacme,12\n", "utf-8")
+        tag_dataset(service, data, [category], by="service:airflow", via="airflow")
+        outcome = decide(service, [data], USE, ASKING)
+        assert outcome.allowed
+        key = public_key_to_text(service.pinned_keys[0])
+    code, said = verify(outcome.permits["train"], "--offline", "--dataset", data.uri, key=key)
+    assert (code, said.get("where")) == (wanted, "permit.offline" if wanted else None)
 
 
 def test_verifying_needs_none_of_the_heavy_libraries() -> None:
