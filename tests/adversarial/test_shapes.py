@@ -101,7 +101,8 @@ def test_a_deferred_task_is_asked_again_when_it_resumes(runs: Runs) -> None:
     assert runs.marks("resumed_after_withdrawal") == {"train-1-submitted"}
     assert runs.states["resumed_after_withdrawal"]["train"] == "failed"
     assert len(runs.entries("redemption", "resumed_after_withdrawal")) == 1
-    assert "consent_withdrawn" in str(runs.airflow.log_of("resumed_after_withdrawal", RUN, "train"))
+    [exposure] = runs.entries("exposure", "resumed_after_withdrawal")
+    assert exposure["reason"] == "consent_withdrawn"
 
 
 def test_the_interface_shows_the_operators_by_their_own_names(runs: Runs) -> None:
