@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import shutil
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Annotated, Any, TypeVar
+from typing import IO, Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.exceptions import RequestValidationError
@@ -133,7 +133,7 @@ async def passing(request: Request, _: Decides) -> Response:
             for number, path in enumerate(paths):
                 archive.write(path, f"{number}.parquet")
         packed.seek(0)
-        return StreamingResponse(iter(lambda: packed.read(COPY), b""), media_type=ZIP)
+        return StreamingResponse(_sent(packed), media_type=ZIP)
 
     return await _with_looks(request, Looks, answer)
 
@@ -186,6 +186,12 @@ def refused_run(
     return JSONResponse({"refusal": entry and {"index": entry.idx, **entry.body}})
 
 
+def _sent(packed: IO[bytes]) -> Iterator[bytes]:
+    with packed:
+        while chunk := packed.read(COPY):
+            yield chunk
+
+
 def _maybe(name: str, outcome: Outcome | None) -> JSONResponse:
     return JSONResponse({name: outcome and outcome.to_dict()})
 
@@ -209,6 +215,12 @@ async def _with_looks(
                 return answer(service_of(request), question, looks, Path(folder))
 
         return await run_in_threadpool(work)
+
+
+def _sent(file: IO[bytes]) -> Iterator[bytes]:
+    with file:
+        file.seek(0)
+        yield from iter(lambda: file.read(COPY), b"")
 
 
 def _question(form: FormData, kind: type[_B]) -> _B:

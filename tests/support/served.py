@@ -6,8 +6,8 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -32,6 +32,7 @@ class Served:
 
     url: str
     service: Service
+    opened: ExitStack = field(default_factory=ExitStack)
 
     def token(self, *scopes: str, name: str = "worker", days: int = 1) -> str:
         """Make a token; a worker's unless scopes are named."""
@@ -43,16 +44,14 @@ class Served:
     def http(self, *scopes: str, **options: Any) -> httpx.Client:
         """Return a plain HTTP client with a token."""
         headers = {"Authorization": f"Bearer {self.token(*scopes)}"}
-        return httpx.Client(base_url=self.url, headers=headers, timeout=30, trust_env=False, **options)
+        client = httpx.Client(base_url=self.url, headers=headers, timeout=30, trust_env=False, **options)
+        return self.opened.enter_context(client)
 
     def remote(self, *scopes: str, settings: Settings | None = None, **options: Any) -> RemoteService:
         """Return what a worker works with; it pins the service's keys and goes by its clock."""
-        return RemoteService(
-            self.url,
-            self.token(*scopes),
-            self.service.pinned_keys,
-            **{"settings": settings or self.service.settings, "clock": self.service.clock, **options},
-        )
+        options = {"settings": settings or self.service.settings, "clock": self.service.clock, **options}
+        remote = RemoteService(self.url, self.token(*scopes), self.service.pinned_keys, **options)
+        return self.opened.enter_context(remote)
 
 
 @contextmanager
@@ -61,8 +60,8 @@ def served(
 ) -> Iterator[Served]:
     """Serve an open service on loopback; the caller closes the service."""
     app = create_app(lambda: service, authenticators=authenticators, limits=limits)
-    with listening(app) as url:
-        yield Served(url, service)
+    with listening(app) as url, ExitStack() as opened:
+        yield Served(url, service, opened)
 
 
 @contextmanager
