@@ -132,7 +132,6 @@ async def passing(request: Request, _: Decides) -> Response:
         with zipfile.ZipFile(packed, "w") as archive:
             for number, path in enumerate(paths):
                 archive.write(path, f"{number}.parquet")
-        packed.seek(0)
         return StreamingResponse(_sent(packed), media_type=ZIP)
 
     return await _with_looks(request, Looks, answer)
@@ -184,12 +183,6 @@ def refused_run(
     """Show the newest refused redemption of a DAG run, if there is one."""
     entry = refusal_of_run(service_of(request), dag_id, run_id)
     return JSONResponse({"refusal": entry and {"index": entry.idx, **entry.body}})
-
-
-def _sent(packed: IO[bytes]) -> Iterator[bytes]:
-    with packed:
-        while chunk := packed.read(COPY):
-            yield chunk
 
 
 def _maybe(name: str, outcome: Outcome | None) -> JSONResponse:
