@@ -11,12 +11,12 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, select, tuple_
+from sqlalchemy import Connection, select, tuple_
 
 from gate.domain.canonical import Json, canonical
 from gate.domain.instants import parse_instant
 from gate.errors import InputError, LedgerUnavailable, TamperingFound
-from gate.ledger import merkle, tables
+from gate.ledger import merkle, queries, tables
 
 PAGE = 2000  # rows per query when streaming
 _REF_DOMAIN = b"consent-gate ref v1\x00"
@@ -142,7 +142,7 @@ class Reader:
         Raises:
             InputError: there is none.
         """
-        found = self.connection.execute(select(tables.entry).where(tables.entry.c.idx == idx)).one_or_none()
+        found = self.connection.execute(queries.ENTRY, {"idx_": idx}).one_or_none()
         if found is None:
             raise InputError(f"the ledger has no entry {idx}", hint=f"it holds {self.size}, counted from 0")
         return _entry(found)
@@ -153,9 +153,7 @@ class Reader:
 
     def last_subject(self, kind: str, before: str) -> Entry | None:
         """Return, of the entries of a kind whose subject sorts before a text, the one with the greatest subject."""
-        entry = tables.entry
-        lower = select(entry).where(entry.c.kind == kind, entry.c.subject < before)
-        found = self.connection.execute(lower.order_by(entry.c.subject.desc()).limit(1)).one_or_none()
+        found = self.connection.execute(queries.LAST_SUBJECT, {"kind_": kind, "before_": before}).one_or_none()
         return None if found is None else _entry(found)
 
     def entries(
@@ -186,12 +184,10 @@ class Reader:
             some = self._beginning_with(subject_prefix, _conditions(kind, account_ref, subject))
             yield from (entry for entry in some if start <= entry.idx and (stop is None or entry.idx < stop))
             return
-        wanted = _conditions(kind, account_ref, subject)
-        if stop is not None:
-            wanted.append(tables.entry.c.idx < stop)
+        wanted = _conditions(kind, account_ref, subject, stop) | {"start_": start}
+        page = queries.some(frozenset(wanted), limit=PAGE)
         while True:
-            page = select(tables.entry).where(*wanted, tables.entry.c.idx >= start).order_by(tables.entry.c.idx)
-            rows = self.connection.execute(page.limit(PAGE)).all()
+            rows = self.connection.execute(page, wanted | {"start_": start}).all()
             yield from map(_entry, rows)
             if len(rows) < PAGE:
                 return
@@ -230,18 +226,15 @@ class Reader:
         """
         if subject_prefix:
             return max(self.entries(kind, None, None, subject_prefix, 0, known_at), key=_place, default=None)
-        wanted = _conditions(kind)
-        if known_at is not None:
-            wanted.append(tables.entry.c.idx < known_at)
-        newest = select(tables.entry).where(*wanted).order_by(tables.entry.c.idx.desc()).limit(1)
-        found = self.connection.execute(newest).one_or_none()
+        wanted = _conditions(kind, stop=known_at)
+        newest = queries.some(frozenset(wanted), limit=1, newest_first=True)
+        found = self.connection.execute(newest, wanted).one_or_none()
         return None if found is None else _entry(found)
 
     def ref(self, kind: str, value: Json) -> str | None:
         """Return the reference that stands for a value, unless it is unknown or erased."""
         digest = value_digest(opening_bytes(kind, value))
-        found = select(tables.opening.c.ref).where(tables.opening.c.value_digest == digest)
-        return self.connection.execute(found).scalar()
+        return self.connection.execute(queries.REF, {"digest_": digest}).scalar()
 
     def open_ref(self, ref: str) -> Any:
         """Return the value a reference stands for; `None` when it was erased."""
@@ -257,8 +250,7 @@ class Reader:
 
     def attachment(self, digest: str) -> bytes | None:
         """Return an attachment's bytes by their digest (`sha256:…`); `None` when unknown or erased."""
-        found = select(tables.attachment.c.content).where(tables.attachment.c.digest == digest)
-        return self.connection.execute(found).scalar()
+        return self.connection.execute(queries.ATTACHMENT, {"digest_": digest}).scalar()
 
     def root_at(self, size: int) -> bytes:
         """Return the root the log had when it held `size` entries.
@@ -292,8 +284,7 @@ class Reader:
         return merkle.consistency_proof(old, new, self._node)
 
     def _read_head(self) -> TreeHead:
-        head = tables.tree_head.c
-        found = self.connection.execute(select(head.size, head.root).order_by(head.size.desc()).limit(1)).one_or_none()
+        found = self.connection.execute(queries.HEAD).one_or_none()
         return TreeHead(found.size, found.root) if found else TreeHead(0, merkle.EMPTY_ROOT)
 
     def _check_size(self, size: int) -> None:
@@ -302,8 +293,7 @@ class Reader:
 
     def _node(self, level: int, pos: int) -> bytes:
         if level >= tables.NODE_LEVEL:
-            node = tables.node.c
-            found = self.connection.execute(select(node.hash).where(node.level == level, node.pos == pos)).scalar()
+            found = self.connection.execute(queries.NODE, {"level_": level, "pos_": pos}).scalar()
             if found is None:
                 raise LedgerUnavailable(f"the tree lacks its node {level}/{pos}", hint="gate ledger verify")
             return bytes(found)
@@ -315,23 +305,23 @@ class Reader:
     def _block(self, block: int) -> list[bytes]:
         """Return the up to 256 leaf hashes below one kept node; a proof touches two such blocks at most."""
         if block not in self._blocks:
-            entry, start = tables.entry.c, block << tables.NODE_LEVEL
-            leaves = select(entry.leaf_hash).where(entry.idx >= start, entry.idx < start + (1 << tables.NODE_LEVEL))
+            start = block << tables.NODE_LEVEL
+            within = {"start_": start, "stop_": start + (1 << tables.NODE_LEVEL)}
             self._blocks = dict(list(self._blocks.items())[-3:])
-            self._blocks[block] = list(self.connection.execute(leaves.order_by(entry.idx)).scalars())
+            self._blocks[block] = list(self.connection.execute(queries.LEAVES, within).scalars())
         return self._blocks[block]
 
-    def _beginning_with(self, prefix: str, wanted: list[ColumnElement[bool]]) -> list[Entry]:
-        """Read the few entries of one person, dataset or model at once.
-
-        Ordering by place is left to Python: asked to order, SQLite prefers walking the whole kind.
-        """
-        subject, after = tables.entry.c.subject, prefix[:-1] + chr(ord(prefix[-1]) + 1)
-        rows = self.connection.execute(select(tables.entry).where(*wanted, subject >= prefix, subject < after))
+    def _beginning_with(self, prefix: str, wanted: dict[str, Any]) -> list[Entry]:
+        """Read the few entries of one person, dataset or model at once; ordering by place is left to Python."""
+        wanted |= {"from_": prefix, "before_": prefix[:-1] + chr(ord(prefix[-1]) + 1)}
+        rows = self.connection.execute(queries.some(frozenset(wanted)), wanted)
         return sorted(map(_entry, rows), key=_place)
 
     def _existing(self, kind: str, subjects: Sequence[str]) -> dict[str, Entry]:
         entry, found = tables.entry, {}
+        if len(subjects) == 1:
+            row = self.connection.execute(queries.FIND, {"kind_": kind, "subject_": subjects[0]}).one_or_none()
+            return {} if row is None else {row.subject: _entry(row)}
         for some in chunks(subjects):
             rows = self.connection.execute(select(entry).where(entry.c.kind == kind, entry.c.subject.in_(some)))
             found.update({row.subject: _entry(row) for row in rows})
@@ -347,8 +337,7 @@ def _entry(row: Sequence[Any]) -> Entry:
 
 
 def _conditions(
-    kind: str | None, account_ref: str | None = None, subject: str | None = None
-) -> list[ColumnElement[bool]]:
-    entry = tables.entry.c
-    exact = ((entry.kind, kind), (entry.account_ref, account_ref), (entry.subject, subject))
-    return [column == value for column, value in exact if value is not None]
+    kind: str | None, account_ref: str | None = None, subject: str | None = None, stop: int | None = None
+) -> dict[str, Any]:
+    given = {"kind_": kind, "account_": account_ref, "subject_": subject, "stop_": stop}
+    return {name: value for name, value in given.items() if value is not None}

@@ -13,7 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from gate.domain.canonical import Json, canonical, sha256_hex
 from gate.domain.instants import format_instant
 from gate.errors import CannotDecide
-from gate.ledger import merkle, tables
+from gate.ledger import merkle, queries, tables
 from gate.ledger.reading import Entry, Reader, TreeHead, chunks, make_ref, opening_bytes, value_digest
 
 VERSION = 1  # of the entry format, see docs/ledger.md
@@ -252,8 +252,7 @@ class Transaction(Reader):
         return entry_bytes(replace(new, recorded_at=in_order(new.recorded_at, self._until)))[1]
 
     def _read_peaks(self) -> list[bytes]:
-        frontier = select(tables.tree_head.c.frontier).where(tables.tree_head.c.size == self.size)
-        packed = self.connection.execute(frontier).scalar() or b""
+        packed = self.connection.execute(queries.FRONTIER, {"size_": self.size}).scalar() or b""
         return [packed[start : start + HASH_SIZE] for start in range(0, len(packed), HASH_SIZE)]
 
     def _known(self, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Entry]:
