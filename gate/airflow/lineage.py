@@ -55,7 +55,7 @@ def decision_lineage(outcome: Outcome, whole: Outcome | None = None) -> Any:
 
 def training_lineage(granted: GrantedPermit) -> Any:
     """Name what was read under the permit, and the model that came of it."""
-    from gate.lineage.facets import training_facets
+    from gate.lineage.training import training_facets
 
     redeemed = granted.redeemed
     run_facets, inputs, outputs = training_facets(

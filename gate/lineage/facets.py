@@ -1,4 +1,4 @@
-"""Builds the facets of decisions, tags and training: counts and references, never an account or a person."""
+"""Builds the facets of decisions and tags: counts and references, never an account or a person."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from openlineage.client.facet_v2 import (
 )
 
 from gate.domain.dataset import Dataset, DatasetVersion
-from gate.domain.decision import Use
 from gate.domain.words import Category, Verdict
 from gate.lineage.custom import (
     PRODUCER,
@@ -91,7 +90,7 @@ def decision_facets(
     run_facets = {
         "gate_decision": _decision_facet(decision, ref),
         "test": _test_facet(decision),
-        "tags": _run_tags(
+        "tags": run_tags(
             {"gate.verdict": decision["verdict"], "gate.policy": decision["policy"]["name"]}
             | {f"gate.reason.{reason}": "true" for reason in decision["reasons"]}
             | ({"gate.mode": ref.mode} if ref.mode != "enforce" else {})
@@ -110,66 +109,23 @@ def tag_facets(version: DatasetVersion, tagging: Tagging, *, column: str | None 
         tagging: what the ledger says of it now.
         column: the category column, when rows differ.
     """
-    facets = _dataset_facets(version) | {
+    facets = dataset_facets(version) | {
         "gate_dataCategory": _category_facet(version, tagging),
         "tags": _category_tags(_by_category(tagging.sources), column or version.dataset.category_column),
     }
     return InputDataset(version.dataset.namespace, version.dataset.name, facets=facets)
 
 
-def training_facets(
-    reads: Iterable[Dataset | DatasetVersion],
-    model: DatasetVersion | None = None,
-    *,
-    use: Use,
-    permit_id: str | None = None,
-    decision_index: int | None = None,
-    refused: Sequence[str] = (),
-    unpermitted: bool = False,
-) -> tuple[dict[str, Any], list[InputDataset], list[OutputDataset]]:
-    """Build what a training task's events carry.
-
-    Args:
-        reads: the permitted versions, or plain datasets when training was refused before any was known.
-        model: the model's files and digest, once there are any.
-        use: what the permit allows.
-        permit_id: the redeemed permit.
-        decision_index: the decision it rests on.
-        refused: reason codes when training was refused; nothing was read then, and nothing is said to be trained.
-        unpermitted: the mode `observe` let it start without a permit; the model says so for ever.
-
-    Returns:
-        Run facets by key, inputs, and outputs: the model as a dataset of type `MODEL`, or none.
-    """
-    reads = list(reads)
-    tags = {
-        "gate.purpose": use.purpose.value,
-        "gate.model": use.model,
-        "gate.permit": permit_id,
-        "gate.decision": None if decision_index is None else str(decision_index),
-        "gate.unpermitted": "true" if unpermitted else None,
-    }
-    run_facets = {
-        "test": test_run.TestRunFacet(tests=[_permit_test(refused, unpermitted=unpermitted)], producer=PRODUCER),
-        "tags": _run_tags({key: value for key, value in tags.items() if value}),
-    }
-    inputs = read_inputs(reads)
-    outputs = [] if model is None or refused else [_model_output(model, reads, use, unpermitted=unpermitted)]
-    return run_facets, inputs, outputs
-
-
 def read_inputs(reads: Iterable[Dataset | DatasetVersion]) -> list[InputDataset]:
     """Name what a task reads, with digests where they are known: for a START, before anything is decided."""
-    return [
-        InputDataset(_identity(read).namespace, _identity(read).name, facets=_dataset_facets(read)) for read in reads
-    ]
+    return [InputDataset(identity(read).namespace, identity(read).name, facets=dataset_facets(read)) for read in reads]
 
 
 def subset_output(subset: DatasetVersion, source: DatasetVersion) -> OutputDataset:
     """Build the consented subset a gate wrote, with its lineage from the whole."""
-    facets = _dataset_facets(subset) | {
+    facets = dataset_facets(subset) | {
         "lineage": lineage.LineageDatasetFacet(
-            inputs=[_lineage_input(source.dataset, "INDIRECT", "FILTER", "rows of consenting accounts")],
+            inputs=[lineage_input(source.dataset, "INDIRECT", "FILTER", "rows of consenting accounts")],
             producer=PRODUCER,
         )
     }
@@ -209,7 +165,7 @@ def _decided_input(
     counts = [row for row in decision["coverage"] if row["dataset"] == name]
     decided = {_category(item["category"]): "decided" for item in [*counts, *findings]}
     owner = ownership_dataset.Owner(name=decision["content_owner"], type="CONTENT_OWNER")
-    facets = _dataset_facets(version) | {
+    facets = dataset_facets(version) | {
         "ownership": ownership_dataset.OwnershipDatasetFacet(owners=[owner], producer=PRODUCER),
         "tags": _category_tags(decided, None),
     }
@@ -288,18 +244,6 @@ def _test_facet(decision: Mapping[str, Any]) -> Any:
     return test_run.TestRunFacet(tests=[overall, *each], producer=PRODUCER)
 
 
-def _permit_test(refused: Sequence[str], *, unpermitted: bool) -> Any:
-    return test_run.TestExecution(
-        name="consent_gate.permit",
-        status="fail" if refused or unpermitted else "pass",
-        severity="error",
-        type="permit",
-        description="training redeemed a valid permit for exactly these datasets",
-        expected="redeemed",
-        actual=", ".join(["refused", *sorted(refused)]) if refused else "none" if unpermitted else "redeemed",
-    )
-
-
 def _ours(facet: Any, **fields: Any) -> Any:
     # attrs builds these initialisers at runtime from bases the type checker does not follow.
     return facet(**fields, producer=PRODUCER)
@@ -354,34 +298,22 @@ def _category_tags(values: Mapping[str, str], column: str | None) -> Any:
     return tags_dataset.TagsDatasetFacet(tags=fields, producer=PRODUCER)
 
 
-def _run_tags(values: Mapping[str, str | None]) -> Any:
+def run_tags(values: Mapping[str, str | None]) -> Any:
+    """Return the run facet `tags`."""
     fields = [tags_run.TagsRunFacetFields(key=key, value=value, source=TAG_SOURCE) for key, value in values.items()]
     return tags_run.TagsRunFacet(tags=fields, producer=PRODUCER)
 
 
-def _model_output(
-    model: DatasetVersion, reads: Sequence[Dataset | DatasetVersion], use: Use, *, unpermitted: bool
-) -> OutputDataset:
-    said = ({"gate.model": use.model} if use.model else {}) | ({"gate.unpermitted": "true"} if unpermitted else {})
-    tags = [tags_dataset.TagsDatasetFacetFields(key=key, value=value, source=TAG_SOURCE) for key, value in said.items()]
-    sources = [_lineage_input(_identity(read), "DIRECT", None, f"used to {use.purpose.value}") for read in reads]
-    facets = {
-        "datasetType": dataset_type_dataset.DatasetTypeDatasetFacet(datasetType="MODEL", producer=PRODUCER),
-        "version": dataset_version_dataset.DatasetVersionDatasetFacet(datasetVersion=model.digest, producer=PRODUCER),
-        "tags": tags_dataset.TagsDatasetFacet(tags=tags, producer=PRODUCER),
-        "lineage": lineage.LineageDatasetFacet(inputs=sources, producer=PRODUCER),
-    }
-    return OutputDataset(model.dataset.namespace, model.dataset.name, facets=facets)
-
-
-def _lineage_input(dataset: Dataset, kind: str, subtype: str | None, description: str) -> Any:
+def lineage_input(dataset: Dataset, kind: str, subtype: str | None, description: str) -> Any:
+    """Return one input of a `lineage` facet."""
     how = lineage.LineageTransformation(type=kind, subtype=subtype, description=description)
     return lineage.LineageDatasetInput(
         namespace=dataset.namespace, name=dataset.name, type="DATASET", transformations=[how]
     )
 
 
-def _dataset_facets(read: Dataset | DatasetVersion) -> dict[str, Any]:
+def dataset_facets(read: Dataset | DatasetVersion) -> dict[str, Any]:
+    """Return the standard facets of what is read."""
     facets = {"datasetType": dataset_type_dataset.DatasetTypeDatasetFacet(datasetType="FILE", producer=PRODUCER)}
     if isinstance(read, DatasetVersion):
         facets["version"] = dataset_version_dataset.DatasetVersionDatasetFacet(
@@ -390,7 +322,8 @@ def _dataset_facets(read: Dataset | DatasetVersion) -> dict[str, Any]:
     return facets
 
 
-def _identity(read: Dataset | DatasetVersion) -> Dataset:
+def identity(read: Dataset | DatasetVersion) -> Dataset:
+    """Return the dataset of a version, or the dataset itself."""
     return read.dataset if isinstance(read, DatasetVersion) else read
 
 

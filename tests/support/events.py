@@ -5,7 +5,8 @@ from __future__ import annotations
 from gate.domain.dataset import DatasetVersion, dataset
 from gate.domain.decision import Decision
 from gate.lineage.events import decision_event, run_event
-from gate.lineage.facets import subset_output, tag_facets, training_facets
+from gate.lineage.facets import subset_output, tag_facets
+from gate.lineage.training import training_facets
 from support.decisions import MEETINGS, REF, RUN_ID, TAGGING, TELEMETRY, USE, allowed, blocked
 
 MODEL = DatasetVersion(dataset("file:///models/ms-1"), "sha256:" + "c" * 64, 1, 99)

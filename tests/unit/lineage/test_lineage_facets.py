@@ -10,7 +10,8 @@ from openlineage.client.serde import Serde
 from gate.domain.dataset import DatasetVersion, dataset
 from gate.domain.decision import Citation, Coverage, Decision, Finding
 from gate.domain.words import Reason, Requirement, Verdict
-from gate.lineage.facets import Tagging, decision_facets, read_inputs, subset_output, tag_facets, training_facets
+from gate.lineage.facets import Tagging, decision_facets, read_inputs, subset_output, tag_facets
+from gate.lineage.training import training_facets
 from support.decisions import MEETINGS, REF, TAGGING, TELEMETRY, USE, allowed, blocked
 
 MODEL = DatasetVersion(dataset("file:///models/ms-1"), "sha256:" + "c" * 64, 1, 99)
