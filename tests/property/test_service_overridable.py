@@ -40,8 +40,21 @@ def findings(draw: st.DrawFn) -> Finding:
 
 
 @st.composite
+def open_questions(draw: st.DrawFn) -> tuple[Finding, ...]:
+    """What break-glass is for: some account groups consented, and the policy or a feed leaves the rest open."""
+    passed = draw(st.sets(st.integers(0, 2), min_size=1))
+    concerned = draw(st.sets(st.sampled_from(sorted(passed)), min_size=1))
+    why = tuple(sorted(draw(st.sets(st.sampled_from(sorted(OVERRIDABLE)), min_size=1))))
+    row = draw(st.sampled_from([None, Requirement.UNDECIDED]))
+    consent = Finding("one", "chat", Verdict.ALLOW, Requirement.CONSENT, "C", (), 1, 1, tuple(sorted(passed)))
+    return consent, Finding("one", "chat", Verdict.BLOCK, row, row and "U", why, 1, 1, tuple(sorted(concerned)))
+
+
+@st.composite
 def decisions(draw: st.DrawFn) -> Decision:
     found = tuple(draw(st.lists(findings(), max_size=5)))
+    if draw(st.booleans()):
+        found = (*draw(open_questions()), *found[: draw(st.integers(0, 1))])
     blocks = any(finding.verdict is Verdict.BLOCK for finding in found)
     return Decision(
         verdict=Verdict.BLOCK if blocks else Verdict.ALLOW,

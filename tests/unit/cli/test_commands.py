@@ -369,7 +369,7 @@ def test_accounts_models_datasets_and_keys_are_shown(seeded: Gate, tmp_path: Pat
     data = lines(tmp_path / "chat.jsonl", {"account_id": "acme"})
     assert "chat\tdeclared" in seeded("dataset", "tag", data, "--account", "account_id", "--declare", "chat").out
     assert seeded("dataset", "show", data, "--account", "account_id", "--json").json["categories"] == ["chat"]
-    assert "(signing)" in seeded("keys", "show").out
+    assert "\tsigning\tpinned\t" in seeded("keys", "show").out
     keys = seeded("keys", "show", "--json").json
     assert list(keys["pinned"]) == [keys["signing"]]
 
