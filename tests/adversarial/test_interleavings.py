@@ -36,6 +36,7 @@ from gate.domain.instants import format_instant
 from gate.domain.run import Confirmed, TaskRun
 from gate.domain.words import Ownership, Role
 from gate.errors import PermitRefused
+from gate.ledger import records
 from gate.ledger.store import Entry, Reader, open_ledger
 from gate.ledger.verify import verify
 from gate.permits.permit import Permit, issue
@@ -307,18 +308,22 @@ def interleave(world: World, plan: Plan) -> None:
 
 
 def prepare(world: World) -> None:
-    """Let an admin's grant be the last word of every account a permit will name."""
-    if world.spent or world.played % PER_STAGE == 0:
-        world.stage += 1
-        for place in range(ACCOUNTS):
-            add_account(world.service, world.account(place))
-            consent(world, "grant", place)
-        return
-    for place in range(PERMITTED):
-        with world.service.ledger.read() as reader:
-            standing = agreed(reader, str(reader.ref("account", world.account(place))))
-        if not standing:
-            consent(world, "grant", place)
+    """Let an admin's grant be the last word of every account a permit will name; at times with new accounts."""
+    anew = world.spent or world.played % PER_STAGE == 0
+    world.stage += anew
+    common: dict[str, Any] = {"recorded_at": START, "by": "service:test", "via": "import"}
+    since = EPOCH + timedelta(seconds=next(world.numbers))
+    grants = []
+    with world.service.ledger.write() as tx:
+        for place in range(ACCOUNTS if anew else PERMITTED):
+            account = world.account(place)
+            if anew:
+                admin = Appointment(account, f"admin@{account}", "appoint", Role.ADMIN, EPOCH)
+                records.record_appointments(tx, [admin], **common)
+                records.record_profile(tx, account, Profile("US", "none", "2023-08-07"), **common)
+            if anew or not agreed(tx, str(tx.ref("account", account))):
+                grants.append(event(account, effective_at=format_instant(since)))
+        records.record_consents(tx, grants, **common)
 
 
 @pytest.fixture

@@ -117,3 +117,56 @@ def _decide_once(settings: Settings, barrier: Barrier, data: Dataset) -> None:
     with reopen(settings) as service:
         barrier.wait(WAIT)
         assert decide(service, [data], USE, ASKING).allowed
+
+
+def _withdraw_some(settings: Settings, barrier: Barrier, mine: int) -> None:
+    with reopen(settings) as service:
+        barrier.wait(WAIT)
+        for number in range(mine, CROWD_ROUNDS, 2):
+            say(service, event(f"acme-{number}", "withdraw", effective_at="2023-12-31T00:00:00Z"), via="cli")
+
+
+def _redeem_tries(settings: Settings, barrier: Barrier, datasets: list[Dataset], attempt: int) -> None:
+    from gate.errors import PermitRefused
+    from gate.service.redeeming import redeem
+
+    with reopen(settings) as service:
+        barrier.wait(WAIT)
+        for number, data in enumerate(datasets):
+            run = replace(TRAIN, run_id=_run_id(number), try_number=attempt)
+            try:
+                redeem(service, run, [data], USE, by="service:airflow")
+            except PermitRefused:
+                continue
+
+
+CROWD_ROUNDS = 12
+
+
+def test_a_crowd_of_processes_withdraws_and_redeems(ledger_url: str, tmp_path: Path) -> None:
+    """Two processes withdraw while three redeem every permit, each as another try of the same task."""
+    with new_service(tmp_path / "home", url=ledger_url) as service:
+        datasets = [_permitted(service, tmp_path, number) for number in range(CROWD_ROUNDS)]
+        settings = service.settings
+    spawn = multiprocessing.get_context("spawn")
+    barrier = spawn.Barrier(5)
+    racers = [spawn.Process(target=_withdraw_some, args=(settings, barrier, mine)) for mine in (0, 1)]
+    racers += [spawn.Process(target=_redeem_tries, args=(settings, barrier, datasets, n)) for n in (1, 2, 3)]
+    for racer in racers:
+        racer.start()
+    for racer in racers:
+        racer.join(WAIT)
+    assert [racer.exitcode for racer in racers] == [0] * 5
+    with reopen(settings) as service, service.ledger.read() as reader:
+        withdrawn = {
+            str(reader.open_ref(str(entry.account_ref))): entry.idx
+            for entry in reader.entries("consent")
+            if entry.body["action"] == "withdraw"
+        }
+        redeemed = [(e.body["run"]["run_id"], e.idx) for e in reader.entries("redemption")]
+        refused = [(e.body["run"]["run_id"], e.idx) for e in reader.entries("refusal")]
+        assert {e.body["reason"] for e in reader.entries("refusal")} <= {"consent_withdrawn"}
+    assert len(redeemed) + len(refused) == 3 * CROWD_ROUNDS
+    place = {_run_id(number): withdrawn[f"acme-{number}"] for number in range(CROWD_ROUNDS)}
+    assert all(idx < place[run_id] for run_id, idx in redeemed), "training started over a withdrawal"
+    assert all(idx > place[run_id] for run_id, idx in refused), "a refusal without a cause"
