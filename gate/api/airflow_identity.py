@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 ASSET_TRIGGERED = "asset_triggered"
 TEST = "test"  # `triggered_by` of a run that `dag.test()` or `airflow dags test` made
+AIRFLOW_URL = "GATE_AIRFLOW_URL"
 TIMEOUT = 5.0  # seconds for each answer
 NOT_FOUND, UNAUTHORIZED = 404, 401
 
@@ -51,6 +52,26 @@ def airflow_confirmation(
     if not token and not (username and password):
         raise InputError("a user with password, or a token, is needed to ask Airflow", where="Airflow")
     return _Asker(url.rstrip("/"), username, password, token, timeout).confirm
+
+
+def configured_confirmation(environ: Mapping[str, str]) -> Callable[[TaskRun], Confirmed] | None:
+    """Return what asks the Airflow of the environment; `None` when none is configured.
+
+    Args:
+        environ: `GATE_AIRFLOW_URL`, and `GATE_AIRFLOW_USER` with `GATE_AIRFLOW_PASSWORD`, or `GATE_AIRFLOW_TOKEN`.
+
+    Raises:
+        InputError: an Airflow without credentials.
+    """
+    url = environ.get(AIRFLOW_URL)
+    if not url:
+        return None
+    return airflow_confirmation(
+        url,
+        username=environ.get("GATE_AIRFLOW_USER"),
+        password=environ.get("GATE_AIRFLOW_PASSWORD"),
+        token=environ.get("GATE_AIRFLOW_TOKEN"),
+    )
 
 
 class _Asker:

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from threading import Thread
 
 from fastapi import FastAPI
 
-from gate.api.airflow_identity import airflow_confirmation
+from gate.api.airflow_identity import configured_confirmation
 from gate.api.app import create_app
 from gate.api.oidc import OidcAuthenticator, read_oidc_settings
-from gate.domain.run import Confirmed, TaskRun
 from gate.service.core import Service, open_service
-
-AIRFLOW_URL = "GATE_AIRFLOW_URL"
-AIRFLOW_USER = "GATE_AIRFLOW_USER"
-AIRFLOW_PASSWORD = "GATE_AIRFLOW_PASSWORD"  # noqa: S105  # the setting's name
-AIRFLOW_TOKEN = "GATE_AIRFLOW_TOKEN"  # noqa: S105  # the setting's name
 
 
 def app() -> FastAPI:
@@ -48,25 +42,8 @@ def open_served(environ: Mapping[str, str] = os.environ) -> Service:
         GateError: as `open_service`.
         InputError: an Airflow without credentials.
     """
-    confirm = confirmation(environ)
+    confirm = configured_confirmation(environ)
     service = open_service()
     if confirm is not None:
         service.confirm = confirm
     return service
-
-
-def confirmation(environ: Mapping[str, str]) -> Callable[[TaskRun], Confirmed] | None:
-    """Return what asks the configured Airflow; `None` when none is configured.
-
-    Raises:
-        InputError: an Airflow without credentials.
-    """
-    url = environ.get(AIRFLOW_URL)
-    if not url:
-        return None
-    return airflow_confirmation(
-        url,
-        username=environ.get(AIRFLOW_USER),
-        password=environ.get(AIRFLOW_PASSWORD),
-        token=environ.get(AIRFLOW_TOKEN),
-    )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from gate.domain.run import Confirmed, TaskRun
+from gate.domain.run import TaskRun
 from gate.errors import InputError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def decision_service(environ: Mapping[str, str] = os.environ) -> Iterator[Decisi
     Args:
         environ: `GATE_URL` names a remote service; then `GATE_TOKEN` is our token and `GATE_KEYS` the public keys we
             trust, separated by commas. Without `GATE_URL` it is the embedded one, which asks the Airflow of
-            `GATE_AIRFLOW_URL` what runs now; see `airflow_of_environment`.
+            `GATE_AIRFLOW_URL` what runs now; see `gate.api.airflow_identity`.
 
     Raises:
         InputError: a variable is missing or wrong.
@@ -64,32 +64,14 @@ def redeemed(reads: Sequence[Dataset], use: WantedUse, run: TaskRun | None = Non
 
 
 def _embedded(environ: Mapping[str, str]) -> DecisionService:
+    from gate.api.airflow_identity import configured_confirmation
     from gate.service.core import open_service
 
-    confirm = airflow_of_environment(environ)
+    confirm = configured_confirmation(environ)
     service = open_service()
     if confirm is not None:
         service.confirm = confirm
     return service
-
-
-def airflow_of_environment(environ: Mapping[str, str] = os.environ) -> Callable[[TaskRun], Confirmed] | None:
-    """Return a function that asks the Airflow of `GATE_AIRFLOW_URL` what it runs; `None` when that is not set.
-
-    Raises:
-        InputError: it is set, but neither a user with password nor a token.
-    """
-    url = environ.get("GATE_AIRFLOW_URL")
-    if not url:
-        return None
-    from gate.api.airflow_identity import airflow_confirmation
-
-    return airflow_confirmation(
-        url,
-        username=environ.get("GATE_AIRFLOW_USERNAME"),
-        password=environ.get("GATE_AIRFLOW_PASSWORD"),
-        token=environ.get("GATE_AIRFLOW_TOKEN"),
-    )
 
 
 def _remote(environ: Mapping[str, str]) -> DecisionService:

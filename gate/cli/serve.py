@@ -44,7 +44,7 @@ def serve(
     """
     import uvicorn
 
-    from gate.api.serving import AIRFLOW_URL
+    from gate.api.airflow_identity import AIRFLOW_URL
 
     _check_reachable(host, tls_cert, tls_key, behind_proxy)
     if airflow_url:
@@ -88,9 +88,10 @@ def _check_reachable(host: str, tls_cert: Path | None, tls_key: Path | None, beh
 
 def _announce(url: str, as_json: bool) -> None:
     """Open everything once before the workers do: what is missing shows here, and the banner tells what is there."""
+    from gate.api.airflow_identity import AIRFLOW_URL
     from gate.api.health import check_ready
     from gate.api.oidc import read_oidc_settings
-    from gate.api.serving import AIRFLOW_URL, open_served
+    from gate.api.serving import open_served
 
     oidc = read_oidc_settings(os.environ)
     with open_served() as service:
