@@ -8,11 +8,14 @@ import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
+from typing import NoReturn
 
 DOCS = Path(__file__).parent
 CONCEPTS = DOCS / "concepts.md"
 COMMANDS = DOCS / "commands.md"
+SERVICE = DOCS / "service.md"
 _MARKED = re.compile(r"(<!-- reasons:begin[^\n]*-->\n).*?(<!-- reasons:end -->)", re.DOTALL)
+_ENDPOINTS = re.compile(r"(<!-- endpoints:begin[^\n]*-->\n).*?(<!-- endpoints:end -->)", re.DOTALL)
 
 
 def concepts() -> str:
@@ -22,6 +25,26 @@ def concepts() -> str:
     rows = "".join(f"| `{reason.value}` | {remedy.replace('|', '·')} |\n" for reason, remedy in REMEDIES.items())
     table = "\n| reason | what would unblock it |\n|---|---|\n" + rows + "\n"
     return _MARKED.sub(lambda match: match[1] + table + match[2], CONCEPTS.read_text("utf-8"))
+
+
+def service() -> str:
+    """Return docs/service.md with the present table of endpoints, and the scopes each of them takes."""
+    from gate.api.app import create_app
+    from gate.api.auth import OPEN_PATHS
+
+    document = create_app(_nothing).openapi()
+    rows = []
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            scopes = [f"`{scope}`" for scheme in operation.get("security", []) for scope in next(iter(scheme.values()))]
+            needs = " or ".join(scopes) or ("-" if path in OPEN_PATHS else "any")
+            rows.append(f"| `{method.upper()} {path}` | {needs} | {operation['description'].splitlines()[0]} |\n")
+    table = "\n| | scope | |\n|---|---|---|\n" + "".join(rows) + "\n"
+    return _ENDPOINTS.sub(lambda match: match[1] + table + match[2], SERVICE.read_text("utf-8"))
+
+
+def _nothing() -> NoReturn:
+    raise AssertionError("the document needs no service")
 
 
 def commands() -> str:
@@ -56,3 +79,4 @@ if __name__ == "__main__":
     else:
         CONCEPTS.write_text(concepts(), "utf-8")
         COMMANDS.write_text(commands(), "utf-8")
+        SERVICE.write_text(service(), "utf-8")

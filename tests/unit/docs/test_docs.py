@@ -79,6 +79,7 @@ def test_generated_parts_are_current() -> None:
     hint = "run make docs"
     assert generate.CONCEPTS.read_text("utf-8") == generate.concepts(), hint
     assert generate.COMMANDS.read_text("utf-8") == generate.commands(), hint
+    assert generate.SERVICE.read_text("utf-8") == generate.service(), hint
 
 
 def test_links_lead_somewhere() -> None:
