@@ -1,0 +1,237 @@
+"""The decision service on PostgreSQL: redemptions per second under 16 clients, beside a bare FastAPI insert.
+
+Both apps run in the same number of uvicorn processes, on the same server, with the same clients, one after the other.
+Needs GATE_TEST_POSTGRES_URL; without it there is nothing to measure, and the row says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from statistics import quantiles
+from typing import Any
+
+CLIENTS = 16
+WORKERS = 2
+SECONDS = 8.0
+WARM_UP = 2.0
+MIN_PER_SECOND = 200
+MAX_P99_MS = 100
+MAX_RATIO = 3.0
+
+
+def gate_app() -> Any:
+    """The real app; only Airflow is left out: whoever asks is taken to be running."""
+    from gate.api.app import create_app
+    from gate.domain.run import Confirmed
+    from gate.service.core import Service, open_service
+
+    def opened() -> Service:
+        service = open_service()
+        service.confirm = lambda _: Confirmed()
+        return service
+
+    return create_app(opened)
+
+
+def bare_app() -> Any:
+    """What anybody would write first: one route, one insert, one commit."""
+    from fastapi import FastAPI
+    from sqlalchemy import Column, Integer, LargeBinary, MetaData, Table, create_engine
+
+    url = os.environ["GATE_DATABASE_URL"].replace("postgresql://", "postgresql+psycopg://")
+    engine = create_engine(url)
+    rows = Table("bare", MetaData(), Column("id", Integer, primary_key=True), Column("body", LargeBinary))
+    rows.create(engine, checkfirst=True)
+    app = FastAPI()
+
+    @app.post("/insert", status_code=201)
+    def insert(body: dict[str, Any]) -> dict[str, int]:
+        with engine.begin() as connection:
+            made = connection.execute(rows.insert().values(body=json.dumps(body).encode()))
+        return {"id": made.inserted_primary_key[0]}
+
+    return app
+
+
+def main() -> list[dict[str, object]]:
+    """Measure both."""
+    server = os.environ.get("GATE_TEST_POSTGRES_URL")
+    if not server:
+        return [_row("redemptions", 0, 1, "", "not measured: GATE_TEST_POSTGRES_URL is not set")]
+    with tempfile.TemporaryDirectory() as folder, _database(server) as url:
+        os.environ["GATE_HOME"], os.environ["GATE_DATABASE_URL"] = folder, url
+        token, redemption = _permitted(Path(folder))
+        headers = f"Authorization: Bearer {token}\r\n"
+        bare = _measured("bare_app", "/insert", "", redemption)
+        ours = _measured("gate_app", "/api/v1/redemptions", headers, redemption)
+    note = f"p50 {ours['p50']:.0f} ms; bare insert {bare['rate']:.0f}/s, p99 {bare['p99']:.0f} ms"
+    return [
+        _row(
+            "redemption: ms each at 16 clients",
+            1000 / ours["rate"],
+            1000 / MIN_PER_SECOND,
+            "ms",
+            f"{ours['rate']:.0f}/s",
+        ),
+        _row("redemption: p99", ours["p99"], MAX_P99_MS, "ms", note),
+        _row("redemptions against bare inserts", bare["rate"] / ours["rate"], MAX_RATIO, "×", note),
+    ]
+
+
+def _row(what: str, measured: float, bar: float, unit: str, note: str) -> dict[str, object]:
+    return {"what": what, "measured": round(measured, 2), "bar": bar, "unit": unit, "note": note}
+
+
+def _permitted(folder: Path) -> tuple[str, dict[str, Any]]:
+    """Set up a ledger with one permit; return a worker's token and what it sends, but for the try."""
+    from gate.domain.consent import Appointment, Profile, parse_consent_event
+    from gate.domain.dataset import dataset
+    from gate.domain.decision import wanted_use
+    from gate.domain.run import TaskRun
+    from gate.domain.words import Ownership, Role
+    from gate.service.consents import record_appointments, record_consent_events, record_model, record_profile
+    from gate.service.core import set_up
+    from gate.service.deciding import decide
+    from gate.service.outcome import Asking
+    from gate.service.ports import RedemptionRequest
+    from gate.service.settings import read_settings
+    from gate.service.tagging import tag_dataset
+    from gate.service.tokens import create_token
+
+    since, use = datetime(2023, 1, 1, tzinfo=UTC), wanted_use("train", "meeting_summary", "ms-1")
+    with set_up(read_settings()) as service:
+        record_model(service, "ms-1", Ownership.FIRST_PARTY, ["*"], "card", by="eve", via="cli")
+        names = [f"account-{number}" for number in range(200)]
+        record_appointments(
+            service, [Appointment(n, f"admin@{n}", "appoint", Role.ADMIN, since) for n in names], via="import"
+        )
+        for name in names:
+            record_profile(service, name, Profile("US", "none", "2023-08-07"), by="eve", via="cli")
+        record_consent_events(service, [parse_consent_event(_grant(name)) for name in names], by="eve", via="import")
+        path = folder / "chat.jsonl"
+        path.write_text("".join(json.dumps({"account_id": name, "text": "hello"}) + "\n" for name in names))
+        data = dataset(str(path), "account_id")
+        tag_dataset(service, data, ["chat"], by="service:bench", via="airflow")
+        asking = Asking(TaskRun("train", "run-1", "gate"), ("train",), "service:bench", "airflow")
+        outcome = decide(service, [data], use, asking)
+        assert outcome.allowed, outcome.reasons
+        measured: dict[str, str | None] = {version.key: version.digest for version in outcome.versions}
+        request = RedemptionRequest(TaskRun("train", "run-1", "train"), (data,), use, measured, secrets.token_hex(32))
+        token = create_token(service, "bench", ["redeem"], lifetime=timedelta(days=1), by="eve", via="cli")
+    return token.text, request.to_dict()
+
+
+def _grant(account: str) -> dict[str, Any]:
+    return {
+        "account_id": account,
+        "action": "grant",
+        "toggle": "share_for_training",
+        "categories": ["chat"],
+        "features": ["meeting_summary"],
+        "purposes": ["train"],
+        "principal": {"id": f"admin@{account}", "role": "admin"},
+        "notice": {"terms_version": "2023-08-07", "text_sha256": "ab" * 32},
+        "withdrawal_channel": "console",
+        "evidence": "form",
+        "effective_at": "2023-09-01T00:00:00Z",
+    }
+
+
+def _measured(app: str, path: str, headers: str, redemption: dict[str, Any]) -> dict[str, float]:
+    with _running(app) as port:
+        asyncio.run(_load(port, path, headers, redemption, 1_000_000, WARM_UP))
+        began = time.perf_counter()
+        times = asyncio.run(_load(port, path, headers, redemption, 0, SECONDS))
+        took = time.perf_counter() - began
+    cuts = quantiles(times, n=100)
+    return {"rate": len(times) / took, "p50": cuts[49] * 1000, "p99": cuts[98] * 1000}
+
+
+async def _load(
+    port: int, path: str, headers: str, redemption: dict[str, Any], first: int, seconds: float
+) -> list[float]:
+    """Send one redemption after the other from each client, every one for a try of its own."""
+    times: list[float] = []
+    until = time.perf_counter() + seconds
+
+    async def client(number: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        tried = first + number
+        while time.perf_counter() < until:
+            tried += CLIENTS
+            body = json.dumps({**redemption, "run": {**redemption["run"], "try_number": tried}}).encode()
+            head = f"POST {path} HTTP/1.1\r\nHost: x\r\n{headers}Content-Type: application/json\r\n"
+            head += f"Content-Length: {len(body)}\r\n\r\n"
+            began = time.perf_counter()
+            writer.write(head.encode() + body)
+            answer = await reader.readuntil(b"\r\n\r\n")
+            length = int(answer.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+            said = await reader.readexactly(length)
+            times.append(time.perf_counter() - began)
+            assert b" 201 " in answer.partition(b"\r\n")[0], said
+        writer.close()
+
+    await asyncio.gather(*(client(number) for number in range(CLIENTS)))
+    return times
+
+
+@contextmanager
+def _running(app: str) -> Iterator[int]:
+    with socket.socket() as place:
+        place.bind(("127.0.0.1", 0))
+        port = int(place.getsockname()[1])
+    command = [sys.executable, "-m", "uvicorn", f"benchmarks.service:{app}", "--factory", "--port", str(port)]
+    options = ["--workers", str(WORKERS), "--no-access-log", "--log-level", "warning"]
+    process = subprocess.Popen([*command, *options], start_new_session=True)
+    try:
+        _wait(port)
+        yield port
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(30)
+
+
+def _wait(port: int) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz")
+        except urllib.error.HTTPError:
+            return
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return
+    raise RuntimeError("the server did not start")
+
+
+@contextmanager
+def _database(server: str) -> Iterator[str]:
+    import psycopg
+
+    name = f"gate_bench_{secrets.token_hex(4)}"
+    with psycopg.connect(server, autocommit=True) as admin:
+        admin.execute(f'CREATE DATABASE "{name}"')
+    yield server.rpartition("/")[0] + "/" + name
+    with psycopg.connect(server, autocommit=True) as admin:
+        admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+if __name__ == "__main__":
+    for row in main():
+        print(row)
