@@ -44,8 +44,8 @@ def publish(
 ) -> Note | None:
     """Publish a checkpoint of the ledger as it is, unless one of at least that size is out already.
 
-    The published size never goes back, whichever processes race. Of several that wait for each other, one publishes
-    for all. At most one small file is written, atomically; the second place gets its copy at most once a minute.
+    The published size never goes back, whichever processes race. At most one small file is written, atomically; the
+    second place gets its copy at most once a minute.
 
     Args:
         size: the size that is to be published at least; default: the present one.
@@ -59,22 +59,28 @@ def publish(
     Raises:
         LedgerUnavailable: the file cannot be written.
     """
-    settings = service.settings
-    with service.ledger.read() as reader:
-        if not holds_signing_key(settings, reader):
-            return None
-        size = reader.size if size is None else size
-    with _locked(settings):
-        note = _published_here(service)
-        if note is None or (note.size < size and _age(settings.checkpoint_path) >= patience):
-            with service.ledger.read() as reader:
-                check_anchor(service, reader)  # a fork is never published over what it forked from
-                head, origin = reader.head(), reader.origin
-            text = signed_note(service, origin, head.size, head.root)
-            note = parse_note(text)
-            _replace(settings.checkpoint_path, text)
-        _publish_elsewhere(service, at_once=everywhere)
+    note = _published_here(service)
+    recent = _age(service.settings.checkpoint_path) < patience
+    if note is None or not (recent or (size is not None and note.size >= size)):
+        with service.ledger.read() as reader:
+            if not holds_signing_key(service.settings, reader):
+                return None
+            check_anchor(service, reader)  # a fork is never published over what it forked from
+            head, origin = reader.head(), reader.origin
+        if note is None or note.size < head.size:
+            note = _put_here(service, signed_note(service, origin, head.size, head.root))
+    _publish_elsewhere(service, at_once=everywhere)
     return note
+
+
+def _put_here(service: Service, text: str) -> Note:
+    """Replace the checkpoint, unless another process was faster with a newer one. No transaction waits for the lock."""
+    with _locked(service.settings):
+        mine, there = parse_note(text), _published_here(service)
+        if there is not None and there.size >= mine.size:
+            return there
+        _replace(service.settings.checkpoint_path, text)
+        return mine
 
 
 def check_anchor(service: Service, reader: Reader) -> Note | None:
@@ -97,9 +103,8 @@ def check_anchor(service: Service, reader: Reader) -> Note | None:
     if note.size <= reader.size:
         _compare(note, reader)
         return note
-    with (
-        service.ledger.read() as fresh
-    ):  # what another process published may be newer than our view, not than the truth
+    # What another process published may be newer than our view, not than the truth.
+    with service.ledger.read() as fresh:
         if fresh.origin == note.origin and fresh.size < note.size:
             raise _missing(service.settings, note, fresh.size)
         _compare(note, fresh)
@@ -201,16 +206,14 @@ def _publish_elsewhere(service: Service, *, at_once: bool) -> None:
     """Copy the checkpoint to the second place when the last copy is a minute old, or at once."""
     settings = service.settings
     place, sent = settings.checkpoints_uri, settings.checkpoint_path.with_name("sent")
-    if not place:
+    if not place or (_age(sent) < ELSEWHERE_EVERY and not at_once):
         return
-    newest = _local(settings)
-    if newest is None or (_age(sent) < ELSEWHERE_EVERY and not at_once):
-        return
-    there = _checked(service, _fetched(place, refresh=True), ELSEWHERE)
-    if there is None or there.size < parse_note(newest).size:
-        _put(place, newest)
-        _elsewhere[place] = (time.monotonic(), newest)
-    sent.touch(mode=0o600)
+    with _locked(settings):
+        newest, there = _local(settings), _checked(service, _fetched(place, refresh=True), ELSEWHERE)
+        if newest is not None and (there is None or there.size < parse_note(newest).size):
+            _put(place, newest)
+            _elsewhere[place] = (time.monotonic(), newest)
+        sent.touch(mode=0o600)
 
 
 def _age(file: Path) -> float:

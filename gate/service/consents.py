@@ -14,6 +14,7 @@ from gate.domain.words import Authority, Ownership
 from gate.errors import InputError
 from gate.ledger import records, state
 from gate.service.actors import recorded_actor
+from gate.service.anchors import recording
 from gate.service.core import Service
 
 DIRECTORY = "service:directory"  # the only identity that appoints (design.md section 5)
@@ -42,9 +43,9 @@ def record_consent_events(service: Service, events: Sequence[ConsentEvent], *, b
     Raises:
         LedgerUnavailable: the ledger cannot be written; then nothing was.
     """
-    now = service.clock()
     ordered = sorted(events, key=lambda event: event.effective_at)
-    with service.ledger.write() as tx:
+    with recording(service) as tx:
+        now = service.now(tx)
         results = records.record_consents(tx, ordered, recorded_at=now, by=recorded_actor(tx, by), via=via)
         accounts = {event.account_id for event, (_, new) in zip(ordered, results, strict=True) if new}
         fresh = {entry.idx for entry, new in results if new}
@@ -72,9 +73,9 @@ def record_appointments(
     Raises:
         LedgerUnavailable: the ledger cannot be written; then nothing was.
     """
-    now = service.clock()
     ordered = sorted(appointments, key=lambda a: a.effective_at)
-    with service.ledger.write() as tx:
+    with recording(service) as tx:
+        now = service.now(tx)
         actor = recorded_actor(tx, by)
         results = records.record_appointments(tx, ordered, recorded_at=now, by=actor, via=via)
     return _count(results)
@@ -82,8 +83,8 @@ def record_appointments(
 
 def record_profile(service: Service, account_id: str, profile: Profile, *, by: str, via: str) -> Recorded:
     """Record region, segment and accepted terms of an account; fields that are `None` keep what is on record."""
-    now = service.clock()
-    with service.ledger.write() as tx:
+    with recording(service) as tx:
+        now = service.now(tx)
         old = state.profile(tx, account_id)
         merged = Profile(
             region=profile.region or old.region,
@@ -113,8 +114,8 @@ def record_model(
         raise InputError("names no feature", where="features", hint="name what the model serves, or '*'")
     if not evidence.strip():
         raise InputError("is missing", where="evidence", hint="say where the ownership can be looked up")
-    now = service.clock()
-    with service.ledger.write() as tx:
+    with recording(service) as tx:
+        now = service.now(tx)
         actor = recorded_actor(tx, by)
         result = records.record_model(
             tx, model_id, ownership, tuple(sorted(set(features))), evidence, recorded_at=now, by=actor, via=via

@@ -13,7 +13,7 @@ from gate.ledger.clock import CLOCK_SKEW
 from gate.ledger.state import Feed
 from gate.policy.table import Policy
 from gate.service.actors import recorded_actor
-from gate.service.clock import steady_now
+from gate.service.anchors import recording
 from gate.service.core import Service
 
 
@@ -32,8 +32,8 @@ def report_watermark(service: Service, source: str, watermark: datetime, *, by: 
         InputError: not a name, or a watermark that has not come yet.
     """
     watermark = checked_instant(watermark, "watermark")
-    with service.ledger.write() as tx:
-        now = steady_now(service.clock, tx)
+    with recording(service) as tx:
+        now = service.now(tx)
         if watermark > now + CLOCK_SKEW:
             hint = f"it is {format_instant(now)} now"
             raise InputError("nobody can have handed over what has not happened yet", where="watermark", hint=hint)
@@ -61,7 +61,7 @@ def fresh_until(policy: Policy, feeds: Iterable[Feed]) -> datetime | None:
 def list_feeds(service: Service) -> list[dict[str, Any]]:
     """Return every source with its watermark, and whether the active policy finds it stale; required ones included."""
     with service.ledger.read() as reader:
-        now, policy, feeds = steady_now(service.clock, reader), service.policy(reader), state.feeds(reader)
+        now, policy, feeds = service.now(reader), service.policy(reader), state.feeds(reader)
     stale = set(stale_feeds(policy, feeds, now))
     listed = [
         {"source": feed.source, "watermark": format_instant(feed.watermark), "index": feed.index} for feed in feeds

@@ -20,9 +20,10 @@ from gate.ledger.store import create_ledger, open_ledger
 from gate.service import anchors
 from gate.service.anchors import check_anchor, newest_note, publish, recording
 from gate.service.core import Service, open_service
+from gate.service.feeds import report_watermark
 from gate.service.replaying import copy_entries, replay_missing
 from support.ledgers import check, numbered
-from support.world import Clock, add_account, event, new_service, say
+from support.world import START, Clock, add_account, event, new_service, say
 
 
 @pytest.fixture
@@ -61,6 +62,7 @@ def restored(service: Service, copy: Path) -> Service:
 
 
 def test_nothing_published_nothing_to_hold_it_to(service: Service) -> None:
+    service.settings.checkpoint_path.unlink()
     assert newest_note(service) is None
     look(service)
 
@@ -83,10 +85,22 @@ def test_publishing_is_monotone_and_signed(service: Service) -> None:
 def test_a_busy_service_need_not_publish_every_entry(service: Service) -> None:
     first = publish(service)
     assert first is not None
-    say(service, event("acme"))
+    with service.ledger.write() as tx:
+        tx.append_many(numbered(0, 1))
     assert publish(service, patience=3600) == first
     os.utime(service.settings.checkpoint_path, (0, 0))
     assert publish(service, patience=3600).size == first.size + 1
+
+
+def test_what_people_record_is_published(service: Service) -> None:
+    for record in (
+        lambda: say(service, event("acme")),
+        lambda: add_account(service, "zeta"),
+        lambda: report_watermark(service, "crm", START, by="service:sync", via="api"),
+    ):
+        record()
+        with service.ledger.read() as reader:
+            assert anchored(service) == reader.size
 
 
 def test_publishers_may_race(service: Service) -> None:
@@ -108,6 +122,7 @@ def test_publishers_may_race(service: Service) -> None:
 
 def test_a_machine_without_a_key_publishes_nothing(service: Service) -> None:
     service.settings.key_path.unlink()
+    service.settings.checkpoint_path.unlink()
     assert publish(service) is None
     assert newest_note(service) is None
 
