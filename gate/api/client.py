@@ -12,6 +12,7 @@ from gate.api.sending import Line, Question, asking, bounded, check_type, judgin
 from gate.api.wire import unintelligible
 from gate.domain.dataset import DatasetVersion
 from gate.domain.decision import Decision, WantedUse, decision_from_dict
+from gate.domain.instants import parse_instant
 from gate.domain.run import TaskRun
 from gate.domain.words import Category, Reason
 from gate.errors import InputError
@@ -251,6 +252,7 @@ def _tagged(answer: Mapping[str, Any]) -> Tagged:
         problems=frozenset(Reason(word) for word in answer["problems"]),
         notes=tuple(str(note) for note in answer["notes"]),
         entries=tuple(_count(index) for index in answer["entries"]),
+        declassified_until=parse_instant(until) if (until := answer["declassified_until"]) else None,
     )
 
 

@@ -51,7 +51,7 @@ def show(uri: Uri, account: Account = None, category_column: CategoryColumn = No
 
     version = measure(named(uri, account, category_column))[0]
     with open_service() as service, service.ledger.read() as reader:
-        tagged = read_tags(reader, version)
+        tagged = read_tags(reader, version, service.now(reader))
     _show(tagged, as_json)
 
 

@@ -226,10 +226,11 @@ def _event(
 
 
 def _stands_until(gathered: Gathered, names: Sequence[str], now: datetime) -> datetime | None:
-    """Return when the answer may change by time alone: a consent of these accounts, or a policy row, starts or ends."""
+    """Return when the answer may change by time alone: a consent, a policy row, a declassification."""
     rows = (boundary for boundary in gathered.policy.boundaries if boundary > now)
     change = next_change(gathered.snapshot, names) if names else None
-    return min(filter(None, (change, next(rows, None))), default=None)
+    declassified = (tag.declassified_until for tag in gathered.tagged)
+    return min(filter(None, (change, next(rows, None), *declassified)), default=None)
 
 
 def _own_lineage(run: TaskRun) -> LineageRun:

@@ -72,7 +72,7 @@ def gather(
         policy = policy or service.policy(reader)
         stale = stale_feeds(policy, feeds(reader), now)
         use, model_problems = _looked_up(reader, wanted)
-        tagged = tuple(read_tags(reader, one.version) for one in looks)
+        tagged = tuple(read_tags(reader, one.version, now) for one in looks)
         terms_changes = [terms.since for terms in policy.terms_versions]
         snapshot = build_snapshot(reader, now, folder / "snapshot.parquet", terms_changes)
     if claimed:
@@ -143,5 +143,6 @@ def _dataset_facts(
         null_categories=counts.null_categories,
         problems=tag.problems | model_problems,
         declared_none=tag.declared_none,
+        declassified=tag.declassified_until is not None,
         total_rows=counts.total_rows,
     )

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from gate.domain.canonical import digest
 from gate.domain.dataset import Dataset, DatasetVersion
+from gate.domain.instants import format_instant, parse_instant
 from gate.domain.run import TaskRun
 from gate.domain.words import Category, Reason, TagSource
 from gate.errors import InputError
@@ -17,6 +19,7 @@ from gate.scan.digest import measure
 from gate.scan.media import contradictions, probe_categories
 from gate.service.actors import recorded_actor
 from gate.service.core import Service
+from gate.service.declassifying import declassification_of
 from gate.service.ports import DecisionService, TagStatement
 
 PERSONAL_VIA = frozenset({"cli", "api", "ui"})  # recorded by a person who is not writing the DAG
@@ -31,7 +34,8 @@ class Tagged:
         sources: (category, source) pairs, sorted.
         problems: reasons that block whatever the policy says.
         notes: what a person should know, without personal data.
-        entries: ledger indices of the tags.
+        entries: ledger indices of the tags, and of the declassification if one stands.
+        declassified_until: end of the declassification that stands; its categories are taken away in `categories`.
     """
 
     version: DatasetVersion
@@ -40,6 +44,7 @@ class Tagged:
     problems: frozenset[Reason]
     notes: tuple[str, ...]
     entries: tuple[int, ...]
+    declassified_until: datetime | None = None
 
     @property
     def declared_none(self) -> bool:
@@ -55,6 +60,7 @@ class Tagged:
             "problems": sorted(self.problems),
             "notes": list(self.notes),
             "entries": list(self.entries),
+            "declassified_until": self.declassified_until and format_instant(self.declassified_until),
         }
 
 
@@ -136,7 +142,7 @@ def record_tag(service: Service, statement: TagStatement, *, by: str, via: str) 
     now = service.now()
     with service.ledger.write() as tx:
         if statement.source is not None:
-            inherited = read_tags(tx, statement.source).categories or {Category.UNCLASSIFIED}
+            inherited = read_tags(tx, statement.source, now).categories or {Category.UNCLASSIFIED}
             statements |= {(c.value, TagSource.INHERITED.value) for c in inherited}
         body: dict[str, Any] = {
             "dataset": {"namespace": dataset.namespace, "name": dataset.name},
@@ -151,7 +157,7 @@ def record_tag(service: Service, statement: TagStatement, *, by: str, via: str) 
         what = digest([*said, via in PERSONAL_VIA])
         actor = recorded_actor(tx, by)
         tx.append("tag", f"{dataset_key(dataset)}/{version.digest}/{what}", body, recorded_at=now, by=actor, via=via)
-        return read_tags(tx, version)
+        return read_tags(tx, version, now)
 
 
 def _known(words: Iterable[str]) -> frozenset[Category]:
@@ -167,8 +173,8 @@ def dataset_key(dataset: Dataset) -> str:
     return digest([dataset.namespace, dataset.name])
 
 
-def read_tags(reader: Reader, version: DatasetVersion) -> Tagged:
-    """Return what is recorded of exactly this version; nothing recorded is a problem, not an empty answer."""
+def read_tags(reader: Reader, version: DatasetVersion, now: datetime) -> Tagged:
+    """Return what is recorded of exactly this version at `now`; nothing recorded is a problem, not an empty answer."""
     dataset = version.dataset
     everything = list(reader.entries(kind="tag", subject_prefix=f"{dataset_key(dataset)}/"))
     mine = [entry for entry in everything if entry.body["version"]["digest"] == version.digest]
@@ -191,13 +197,28 @@ def read_tags(reader: Reader, version: DatasetVersion) -> Tagged:
         )
     recorded = [entry.body["version"] for entry in mine]
     subset_of = recorded[-1].get("subset_of") if recorded else None
-    return Tagged(
+    tagged = Tagged(
         version=DatasetVersion(dataset, version.digest, version.files, version.size, subset_of),
         categories=frozenset(Category(category) for category, _ in statements),
         sources=tuple(statements),
         problems=frozenset(problems),
         notes=tuple(notes),
         entries=tuple(entry.idx for entry in mine),
+    )
+    act = declassification_of(reader, dataset_key(dataset), version.digest, now)
+    return tagged if act is None else _declassified(tagged, act)
+
+
+def _declassified(tagged: Tagged, act: Entry) -> Tagged:
+    """Put `aggregated_anonymous` in the place of the categories that two people took away."""
+    kept = tagged.categories - {Category(word) for word in act.body["removes"]}
+    anonymous = Category.AGGREGATED_ANONYMOUS
+    return replace(
+        tagged,
+        categories=kept | {anonymous},
+        sources=tuple(sorted({*tagged.sources, (anonymous.value, TagSource.DECLASSIFIED.value)})),
+        entries=(*tagged.entries, act.idx),
+        declassified_until=parse_instant(act.body["expires_at"]),
     )
 
 

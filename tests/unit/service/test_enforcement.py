@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -75,7 +76,7 @@ def refused(service: Service, data: Dataset, run: TaskRun = TRAIN, wanted=USE) -
     return str(caught.value.reason)
 
 
-def agree(service: Service, act: str, **params: str) -> int:
+def agree(service: Service, act: str, **params: Any) -> int:
     """Two people, two log-ins."""
     return approve(service, propose(service, act, params, "ticket 17", by=ALICE), by=BOB).idx
 
@@ -270,6 +271,37 @@ class TestKeys:
         assert refused(service, data) == "permit_mismatch"
         decide(service, [data], USE, replace(ASKING, run=replace(RUN, try_number=2)))
         assert redeemed(service, data, replace(TRAIN, try_number=2)).permit is not None
+
+
+class TestDeclassification:
+    def test_two_people_vouch_for_a_version_until_it_ends(
+        self, service: Service, unconsented: Dataset, clock: Clock, tmp_path: Path
+    ) -> None:
+        blocked = decide(service, [unconsented], USE, ASKING)
+        assert not blocked.allowed
+        until = format_instant(clock.now + timedelta(minutes=30))
+        digest = blocked.versions[0].digest
+        agree(service, "declassification", uri=unconsented.uri, digest=digest, removes=["chat"], expires_at=until)
+        outcome = decide(service, [unconsented], USE, replace(ASKING, run=replace(RUN, try_number=2)))
+        assert outcome.allowed
+        assert outcome.record["datasets"][0]["categories"] == ["aggregated_anonymous"]
+        assert outcome.record["stands_until"] == until
+        clock.forward(minutes=30)
+        assert refused(service, unconsented) == "permit_expired"
+        assert not decide(service, [unconsented], USE, replace(ASKING, run=replace(RUN, try_number=3))).allowed
+
+    def test_other_bytes_are_not_covered(self, service: Service, unconsented: Dataset, clock: Clock, tmp_path) -> None:
+        digest = decide(service, [unconsented], USE, ASKING).versions[0].digest
+        until = format_instant(clock.now + timedelta(days=30))
+        agree(service, "declassification", uri=unconsented.uri, digest=digest, removes=["chat"], expires_at=until)
+        tagged(service, chat_file(tmp_path, ["zeta"], "unconsented.jsonl"))
+        assert not decide(service, [unconsented], USE, replace(ASKING, run=replace(RUN, try_number=2))).allowed
+
+    def test_a_declassification_after_the_permit_ends_it(self, service: Service, data: Dataset, clock: Clock) -> None:
+        digest = decide(service, [data], USE, ASKING).versions[0].digest
+        until = format_instant(clock.now + timedelta(days=30))
+        agree(service, "declassification", uri=data.uri, digest=digest, removes=["chat"], expires_at=until)
+        assert refused(service, data) == "permit_mismatch"
 
 
 class TestExposure:
