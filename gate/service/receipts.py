@@ -30,14 +30,14 @@ def sign_receipt(service: Service, redeemed: Redeemed, nonce: str) -> Mapping[st
         InputError: not such a nonce.
     """
     with service.ledger.read() as reader:
-        head, key, now = reader.head(), signing_key(service.settings, reader), service.now(reader)
+        head, key = reader.head(), signing_key(service.settings, reader)
     receipt = Receipt(
         permit_id=redeemed.permit.permit_id if redeemed.permit else UNPERMITTED,
         run=redeemed.run,
         index=redeemed.index,
         nonce=nonce,
         checkpoint=(head.size, head.root.hex()),
-        issued_at=now,
+        issued_at=service.clock(),  # when we answer; the redemption's own time was held against the ledger
     )
     return issue_receipt(receipt, key)
 
