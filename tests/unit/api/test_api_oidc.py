@@ -152,7 +152,6 @@ def test_groups_make_roles(issuer: Issuer, ask: Callable[[str], Any], groups: An
         {"key": EC, "algorithm": "ES256"},
         {"algorithm": "HS256", "key": "x" * 40},
     ],
-    ids=str,
 )
 def test_log_ins_that_do_not_hold(issuer: Issuer, ask: Callable[[str], Any], changes: dict[str, Any]) -> None:
     answer = ask(issuer.token(**changes))
