@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
+from weakref import finalize
 
 from gate.domain.run import Confirmed, TaskRun
 from gate.errors import CannotDecide, InputError, PermitRefused
@@ -83,6 +84,7 @@ class _Asker:
         self.token = token
         self.lock = Lock()
         self.client = httpx.Client(timeout=timeout)
+        finalize(self, self.client.close)
 
     def confirm(self, run: TaskRun) -> Confirmed:
         """Say what Airflow knows of a running try; see `airflow_confirmation`."""

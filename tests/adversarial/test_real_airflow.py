@@ -19,6 +19,8 @@ from support.attack_lab import RUN
 if TYPE_CHECKING:
     from conftest import Battle
 
+REFUSAL = "only a task that Airflow's scheduler started may train"
+
 pytestmark = [pytest.mark.airflow, pytest.mark.timeout(900), pytest.mark.xdist_group("adversarial")]
 
 
@@ -34,10 +36,9 @@ class TestTheHarness:
     """What it would look like if an attack succeeded."""
 
     def test_permitted_training_leaves_a_mark(self, battle: Battle) -> None:
-        assert battle.trained("ui_allowed") == [f"ui_allowed.train.-1.1@{RUN}"]
-        assert len(battle.entries("redemption", "ui_allowed")) == 1
-        assert battle.states["mapped_allowed"]["train[0]"] == battle.states["mapped_allowed"]["train[1]"] == "success"
-        assert len(battle.trained("mapped_allowed")) == len(battle.entries("redemption", "mapped_allowed")) == 2
+        assert battle.trained("ui_allowed", "train") == [f"ui_allowed.train.-1.1@{RUN}"]
+        assert len(battle.trained("ui_allowed", "train_folds")) == 2
+        assert len(battle.entries("redemption", "ui_allowed")) == 3
 
     def test_a_task_without_a_lock_leaves_a_mark(self, battle: Battle) -> None:
         assert len(battle.trained("not_training")) == 1
@@ -47,7 +48,7 @@ class TestTheHarness:
 
 
 class TestReviewers:
-    """People with rights in the UI."""
+    """People with rights in the UI, and DAGs that let training start whatever became of the gate."""
 
     def test_gate_marked_successful_then_training_cleared(self, battle: Battle) -> None:
         assert battle.states["ui_marked"]["consent_gate"] == "success"
@@ -65,33 +66,32 @@ class TestReviewers:
 
     def test_forged_and_copied_xcoms(self, battle: Battle) -> None:
         assert battle.states["xcom_forged"]["consent_gate"] == "success"
-        refused(battle, "xcom_forged", "permit_missing", times=2)
-
-    def test_an_author_who_trusts_xcoms(self, battle: Battle) -> None:
-        assert battle.states["xcom_trusted"]["hand_over"] == "success"
-        refused(battle, "xcom_trusted", "permit_missing", times=3)
+        assert battle.states["xcom_forged"]["hand_over"] == "success"
+        refused(battle, "xcom_forged", "permit_missing", times=3)
 
     @pytest.mark.parametrize("rule", ["all_done", "always", "none_failed"])
     def test_permissive_trigger_rules(self, battle: Battle, rule: str) -> None:
-        refused(battle, f"rule_{rule}", "permit_missing")
+        refused(battle, "permissive", "permit_missing", task_id=rule)
 
     def test_run_configuration_of_every_name(self, battle: Battle) -> None:
-        assert battle.airflow.run("run_conf", RUN)["conf"]["skip_gate"] is True
-        assert battle.states["run_conf"]["consent_gate"] == "failed"
-        refused(battle, "run_conf", "permit_missing")
+        assert battle.airflow.run("permissive", RUN)["conf"]["skip_gate"] is True
+        assert battle.states["permissive"]["consent_gate"] == "failed"
+        assert battle.trained("permissive") == []
 
     def test_mapped_training(self, battle: Battle) -> None:
-        assert battle.trained("mapped") == []
-        assert [battle.states["mapped"][f"train[{n}]"] for n in (0, 1)] == ["failed", "failed"]
-        assert battle.reasons("mapped") == ["permit_missing", "permit_missing"]
+        assert battle.trained("permissive", "folds") == []
+        assert [battle.states["permissive"][f"folds[{n}]"] for n in (0, 1)] == ["failed", "failed"]
+        assert battle.reasons("permissive", "folds") == ["permit_missing", "permit_missing"]
 
     def test_backfill_of_a_time_when_consent_stood(self, battle: Battle) -> None:
         assert battle.answers["backfill"]
         for states in battle.answers["backfill"].values():
             assert states == {"consent_gate": "failed", "train": "failed"}
         assert battle.trained("backfilled") == []
-        decided = [body["decision"]["reasons"] for body in battle.entries("decision", "backfilled")]
-        assert decided == [["consent_withdrawn"]] * len(battle.answers["backfill"])
+        decided = {
+            body["run"]["run_id"]: body["decision"]["reasons"] for body in battle.entries("decision", "backfilled")
+        }
+        assert all(decided[run_id] == ["consent_withdrawn"] for run_id in battle.answers["backfill"])
         assert set(battle.reasons("backfilled")) == {"permit_missing"}
 
 
@@ -99,7 +99,7 @@ class TestAuthors:
     """What a DAG file overrides, removes or replaces."""
 
     @pytest.mark.parametrize(
-        "dag_id",
+        "task_id",
         [
             "own_execute",
             "own_pre_execute",
@@ -112,19 +112,19 @@ class TestAuthors:
             "execute_replaced",
         ],
     )
-    def test_overrides(self, battle: Battle, dag_id: str) -> None:
-        refused(battle, dag_id, "permit_missing")
+    def test_overrides(self, battle: Battle, task_id: str) -> None:
+        refused(battle, "overridden", "permit_missing", task_id=task_id)
 
     def test_the_hook_removed_from_a_mapped_task(self, battle: Battle) -> None:
-        assert battle.trained("mapped_hook_removed") == []
-        assert battle.reasons("mapped_hook_removed") == ["permit_missing", "permit_missing"]
+        assert battle.trained("overridden", "mapped_hook_removed") == []
+        assert battle.reasons("overridden", "mapped_hook_removed") == ["permit_missing", "permit_missing"]
 
-    def test_another_data_set_than_the_gate_saw(self, battle: Battle) -> None:
-        refused(battle, "reads_other_data", "permit_mismatch")
-        refused(battle, "reads_more_data", "permit_mismatch")
+    @pytest.mark.parametrize("task_id", ["other_data", "more_data"])
+    def test_another_data_set_than_the_gate_saw(self, battle: Battle, task_id: str) -> None:
+        refused(battle, "reads", "permit_mismatch", task_id=task_id)
 
     def test_a_copied_dag_has_no_part_in_the_original_s_permit(self, battle: Battle) -> None:
-        assert len(battle.trained("source")) == 1
+        assert len(battle.trained("ui_allowed", "train")) == 1
         refused(battle, "copied", "permit_missing")
 
     def test_a_permit_redeemed_by_another_task_than_its_own(self, battle: Battle) -> None:
@@ -160,11 +160,10 @@ class TestBetween:
         assert battle.states["expired"]["consent_gate"] == "success"
         refused(battle, "expired", "permit_expired")
 
-    @pytest.mark.parametrize(("dag_id", "reason"), [("wrong_tenant", "wrong_account"), ("removed_admin", "not_admin")])
-    def test_a_consent_of_somebody_else(self, battle: Battle, dag_id: str, reason: str) -> None:
-        [decision] = battle.entries("decision", dag_id)
-        assert reason in decision["decision"]["reasons"]
-        refused(battle, dag_id, "permit_missing")
+    def test_a_consent_of_somebody_else(self, battle: Battle) -> None:
+        [decision] = battle.entries("decision", "wrong_people")
+        assert {"wrong_account", "not_admin"} <= set(decision["decision"]["reasons"])
+        refused(battle, "wrong_people", "permit_missing")
 
 
 class TestKilled:
@@ -240,7 +239,7 @@ class TestWithoutTheScheduler:
 
     @pytest.mark.parametrize("how", ["dags test", "script"])
     def test_dag_test(self, battle: Battle, how: str) -> None:
-        assert "Only a task that Airflow's scheduler started may train".lower() in battle.answers[how][1].lower()
+        assert REFUSAL in battle.answers[how]
         assert battle.trained("by_hand") == []
         assert battle.entries("redemption", "by_hand") == []
 
@@ -248,8 +247,8 @@ class TestWithoutTheScheduler:
         assert battle.reasons("by_hand") == ["permit_mismatch", "permit_mismatch"]
 
     def test_tasks_test_in_a_run_that_was_permitted(self, battle: Battle) -> None:
-        assert "airflow's scheduler" in battle.answers["tasks test"][1].lower()
-        assert len(battle.trained("ui_allowed")) == 1
+        assert REFUSAL in battle.answers["tasks test"]
+        assert len(battle.trained("ui_allowed", "train")) == 1
         assert battle.reasons("ui_allowed") == ["permit_mismatch"]
 
 

@@ -131,8 +131,7 @@ class RealAirflow(Airflow):
 
     def command(self, *words: str, seconds: int = 240) -> subprocess.CompletedProcess[str]:
         """Run `airflow WORDS` beside it, on the same database and DAG folder."""
-        airflow = str(Path(sys.executable).with_name("airflow"))
-        command = [airflow, *words] if words[0] != "python" else [sys.executable, *words[1:]]
+        command = [str(Path(sys.executable).with_name("airflow")), *words]
         return subprocess.run(
             command, env=dict(self.environ), capture_output=True, text=True, check=False, timeout=seconds
         )

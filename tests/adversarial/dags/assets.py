@@ -12,7 +12,7 @@ GOOD = data("good")
 PERMITTED = Asset("consented-meetings")
 
 with a_dag("asset_gate") as asset_gate:
-    gate(GOOD, permits=["asset_train:train"], outlets=[PERMITTED])
+    gate(GOOD, permits=["asset_train:train"], outlets=[PERMITTED], priority_weight=50)
 
 with a_dag("asset_train", schedule=[PERMITTED]) as asset_train:
     train(GOOD, gated_by="asset_gate:consent_gate")()
@@ -26,7 +26,7 @@ with a_dag("asset_stranger") as asset_stranger:
 
 with a_dag("asset_held", schedule=[PERMITTED]) as asset_held:
     # Runs until it is let go, so that the tests can ask Airflow about a task that is running.
-    @task
+    @task(priority_weight=50)
     def hold() -> None:
         while not (home() / "let-go").exists():
             time.sleep(0.5)

@@ -56,40 +56,35 @@ class Resuming(BashOperator):
     execute = resume_execution
 
 
-def locked(name: str, operator: type[BashOperator], **kwargs: Any) -> Any:
-    task = operator(task_id="train", bash_command=mark_command(name), trigger_rule=ANYWAY, **kwargs)
+def locked(name: str, operator: Any = BashOperator, **kwargs: Any) -> Any:
+    task = operator(task_id=name, bash_command=mark_command("overridden", name), trigger_rule=ANYWAY, **kwargs)
     return mark_training(task, reads=[BAD], use=USE)
 
 
-for name, operator in {
-    "own_execute": OwnExecute,
-    "own_pre_execute": OwnPreExecute,
-    "hook_of_its_own": HookOfItsOwn,
-    "hook_taken_late": Late,
-    "own_resume": Resuming,
-}.items():
-    with a_dag(name) as dag:
-        gate(BAD) >> locked(name, operator)
-    globals()[name] = dag
+with a_dag("overridden") as overridden:
+    no = gate(BAD)
+    for name, operator in {
+        "own_execute": OwnExecute,
+        "own_pre_execute": OwnPreExecute,
+        "own_resume": Resuming,
+        "hook_of_its_own": HookOfItsOwn,
+        "hook_taken_late": Late,
+    }.items():
+        no >> locked(name, operator)
+    no >> locked("pre_execute_given", pre_execute=lambda context: leave_mark("pre"))
 
-with a_dag("pre_execute_given") as pre_execute_given:
-    gate(BAD) >> locked("pre_execute_given", BashOperator, pre_execute=lambda context: leave_mark("pre"))
+    no >> train(BAD, task_id="hook_removed", trigger_rule=ANYWAY)()
+    overridden.get_task("hook_removed")._pre_execute_hook = None
 
-with a_dag("hook_removed") as hook_removed:
-    gate(BAD) >> train(BAD, trigger_rule=ANYWAY)()
-hook_removed.get_task("train")._pre_execute_hook = None
+    hook_replaced = locked("hook_replaced")
+    hook_replaced._pre_execute_hook = hook_replaced.pre_execute = nothing
+    no >> hook_replaced
 
-with a_dag("hook_replaced") as hook_replaced:
-    gate(BAD) >> locked("hook_replaced", BashOperator)
-hook_replaced.get_task("train")._pre_execute_hook = nothing
-hook_replaced.get_task("train").pre_execute = nothing
+    execute_replaced = locked("execute_replaced")
+    execute_replaced.execute = lambda context: leave_mark()
+    no >> execute_replaced
 
-with a_dag("execute_replaced") as execute_replaced:
-    gate(BAD) >> locked("execute_replaced", BashOperator)
-execute_replaced.get_task("train").execute = lambda context: leave_mark()
-
-with a_dag("mapped_hook_removed") as mapped_hook_removed:
-    partial = mark_training(BashOperator.partial(task_id="train", trigger_rule=ANYWAY), reads=[BAD], use=USE)
-    gate(BAD) >> partial.expand(bash_command=[mark_command("mapped_hook_removed")] * 2)
-mapped_hook_removed.get_task("train").partial_kwargs["pre_execute"] = None
-mapped_hook_removed.get_task("train").partial_kwargs["_pre_execute_hook"] = None
+    command = mark_command("overridden", "mapped_hook_removed")
+    partial = BashOperator.partial(task_id="mapped_hook_removed", trigger_rule=ANYWAY)
+    no >> mark_training(partial, reads=[BAD], use=USE).expand(bash_command=[command, command])
+    overridden.get_task("mapped_hook_removed").partial_kwargs["pre_execute"] = None

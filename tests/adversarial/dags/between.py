@@ -17,7 +17,7 @@ from support.attack_lab import USE, a_dag, data, gate, leave_mark, train, withdr
 GOOD = data("good")
 MORE = '{"account_id": "zeta", "text": "of somebody who never agreed"}\n'
 AGAIN = {"retries": 1, "retry_delay": timedelta(0)}
-SECONDS = 40  # that the consent of `expiring` lasts
+SECONDS = 60  # that the consent of `expiring` lasts; the gate decides in the first few of them
 
 
 def append(path: Path) -> None:
@@ -65,25 +65,30 @@ with a_dag("withdrawn_between") as withdrawn_between:
 
     gate(own) >> take_back("withdrawn_between") >> train(own)()
 
-with a_dag("expired") as expired:
-    own = data("expiring")
 
-    @task
-    def grant() -> str:
+class GrantingGate(ConsentGateOperator):
+    """Decides about a consent that is given for the next moments only."""
+
+    def execute(self, context: Any) -> Any:
         from gate.service.core import open_service
         from support.world import event, say
 
         until = (datetime.now(UTC) + timedelta(seconds=SECONDS)).isoformat()
         with open_service() as service:
             say(service, event("expiring", expires_at=until))
-        return until
+        context["ti"].xcom_push("until", until)
+        return super().execute(context)
+
+
+with a_dag("expired", default_args={"priority_weight": 50}) as expired:
+    own = data("expiring")
 
     @task
-    def wait(until: str) -> None:
-        time.sleep(max(0.0, (datetime.fromisoformat(until) - datetime.now(UTC)).total_seconds()) + 1)
+    def wait(ti: Any = None) -> None:
+        until = datetime.fromisoformat(ti.xcom_pull(task_ids="consent_gate", key="until"))
+        time.sleep(max(0.0, (until - datetime.now(UTC)).total_seconds()) + 1)
 
-    granted = grant()
-    granted >> gate(own) >> wait(granted) >> train(own)()
+    GrantingGate(task_id="consent_gate", datasets=[own], use=USE) >> wait() >> train(own)()
 
 with a_dag("killed_training") as killed_training:
 
@@ -125,7 +130,6 @@ with a_dag("backfilled", schedule="@yearly", catchup=False, is_paused_upon_creat
     own = data("backfilled")
     gate(own) >> train(own, trigger_rule=TriggerRule.ALWAYS)()
 
-for name in ("wrong_tenant", "removed_admin"):
-    with a_dag(name) as dag:
-        gate(data(name)) >> train(data(name), trigger_rule=TriggerRule.ALL_DONE)()
-    globals()[name] = dag
+with a_dag("wrong_people") as wrong_people:
+    wrong = [data("wrong_tenant"), data("removed_admin")]
+    gate(wrong[0], datasets=wrong) >> train(wrong[0], reads=wrong, trigger_rule=TriggerRule.ALL_DONE)()

@@ -30,12 +30,14 @@ with a_dag("forged") as forged:
 
         with open_service() as service:
             with service.ledger.read() as reader:
-                real = reader.latest("permit", permit_subject("source", RUN, "train"))
+                real = reader.latest("permit", permit_subject("ui_allowed", RUN, "train"))
+                sibling = reader.latest("permit", permit_subject("forged", dag_run.run_id, "permitted"))
                 decision = reader.latest("decision")
             payload = json.loads(base64.b64decode(real.body["envelope"]["payload"]))
             mine = payload | {"dag_id": "forged", "run_id": dag_run.run_id}
             stranger = create_key(home() / "stranger.pem")
             made: dict[str, dict[str, Any]] = {name: copy.deepcopy(real.body["envelope"]) for name in FORGERIES}
+            made["of_another_task"] = dict(sibling.body["envelope"])
             for name in FORGERIES[2:]:
                 text = json.dumps(mine | {"task_id": name}, sort_keys=True, separators=(",", ":")).encode()
                 made[name]["payload"] = base64.b64encode(text).decode()
@@ -52,22 +54,19 @@ with a_dag("forged") as forged:
             assert format_instant(service.clock()) < payload["expires_at"]
 
     forging = forge()
-    gate(BAD) >> forging
+    permitted = gate(GOOD, task_id="other_gate")
+    permitted >> train(GOOD, task_id="permitted")()
+    [gate(BAD), permitted] >> forging
     for name in FORGERIES:
         forging >> train(BAD, task_id=name, trigger_rule=TriggerRule.ALL_DONE)()
 
-with a_dag("source") as source:
-    # A run that was permitted everything: its permit is the one that others copy.
-    gate(GOOD) >> train(GOOD)()
-
-with a_dag("reads_other_data") as reads_other_data:
-    gate(GOOD) >> train(BAD)()
-
-with a_dag("reads_more_data") as reads_more_data:
-    gate(GOOD) >> train(GOOD, reads=[GOOD, BAD])()
+with a_dag("reads") as reads:
+    yes = gate(GOOD)
+    yes >> train(BAD, task_id="other_data")()
+    yes >> train(GOOD, task_id="more_data", reads=[GOOD, BAD])()
 
 with a_dag("copied") as copied:
-    # The file of `source`, with another DAG id and a gate that says no.
+    # The file of `ui_allowed`, with another DAG id and a gate that says no.
     gate(BAD) >> train(GOOD, trigger_rule=TriggerRule.ALL_DONE)()
 
 with a_dag("impersonated") as impersonated:
