@@ -51,9 +51,11 @@ def _is_open(finding: Finding) -> bool:
 def _consent_stands(findings: list[Finding]) -> bool:
     if findings[0].category in _ASKS_NOBODY:
         return True
+    if not all(finding.groups for finding in findings if finding.verdict is Verdict.BLOCK):
+        return False  # a block that does not say whom it is about may be about anybody
     concerned = _groups(findings)
     passed = _groups(f for f in findings if f.verdict is Verdict.ALLOW and f.requirement in _PASSES)
-    return bool(concerned) and concerned <= passed
+    return concerned <= passed
 
 
 def _groups(findings: Iterable[Finding]) -> frozenset[int]:
