@@ -27,8 +27,11 @@ _elsewhere: dict[str, tuple[float, str | None]] = {}  # place -> when we looked,
 
 
 @contextmanager
-def recording(service: Service) -> Iterator[Transaction]:
+def recording(service: Service, *, patience: float = 0.0) -> Iterator[Transaction]:
     """Open the writing transaction on a ledger that lacks nothing; publish its checkpoint once it is committed.
+
+    Args:
+        patience: as for `publish`.
 
     Raises:
         LedgerUnavailable, TamperingFound: as `check_anchor`; nothing is written.
@@ -36,7 +39,7 @@ def recording(service: Service) -> Iterator[Transaction]:
     with service.ledger.write() as tx:
         check_anchor(service, tx)
         yield tx
-    publish(service, tx.size)
+    publish(service, tx.size, patience=patience)
 
 
 def publish(
