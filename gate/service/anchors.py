@@ -39,7 +39,8 @@ def recording(service: Service, *, patience: float = 0.0) -> Iterator[Transactio
     with service.ledger.write() as tx:
         check_anchor(service, tx)
         yield tx
-    publish(service, tx.size, patience=patience)
+    if _age(service.settings.checkpoint_path) >= patience:
+        publish(service, tx.size)
 
 
 def publish(
