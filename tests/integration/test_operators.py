@@ -1,115 +1,228 @@
-"""The operators in a real Airflow: what runs, what refuses, and that nothing trains without a permit."""
+"""The operators in a real Airflow, embedded and with a decision service: what runs, what refuses, what is recorded."""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
-import subprocess
-import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+
+from gate.api.airflow_identity import airflow_confirmation
+from gate.domain.run import Confirmed
+from gate.permits.keys import public_key_to_text
+from gate.service.clock import utc_now
+from gate.service.core import Service, open_service
+from gate.service.settings import read_settings
+from support.databases import fresh_database
+from support.real_airflow import RealAirflow, real_airflow
+from support.served import Served, served
+from support.world import add_account, event, new_service, say
 
 pytestmark = [pytest.mark.airflow, pytest.mark.timeout(900), pytest.mark.xdist_group("operators")]
 
-HERE = Path(__file__).parent
+DAGS = Path(__file__).parent / "operator_dags"
+RUN = "run"
+EMBEDDED = (
+    *("allowed", "blocked", "subset", "mapped", "bash", "bash_blocked", "bash_mapped", "bash_mapped_blocked"),
+    *("author_hook", "sensor", "sensor_deferred", "sensor_times_out"),
+)
+REMOTE = ("remote_allowed", "remote_blocked", "remote_subset", "remote_sensor")
+FAILING = ("service_down", "service_lying", "service_of_others")
+
+
+@dataclass
+class Ran:
+    """What came of all runs."""
+
+    airflow: RealAirflow
+    ledger: Path
+    service: Service
+    states: dict[str, dict[str, str | None]]
+
+    def marks(self, dag_id: str) -> dict[str, str]:
+        """Return what the training code of a DAG wrote, by map index."""
+        folder = self.airflow.home.gate / "marks"
+        return {path.name.rpartition("-")[2]: path.read_text() for path in folder.glob(f"{dag_id}-*")}
+
+    def embedded(self, kind: str) -> list[dict[str, Any]]:
+        """Return bodies of the embedded ledger's entries."""
+        with open_service(read_settings({"GATE_HOME": str(self.airflow.home.gate)})) as service:
+            return bodies(service, kind)
+
+    def log(self, dag_id: str, task_id: str = "train") -> str:
+        return self.airflow.log_of(dag_id, RUN, task_id)
+
+
+def bodies(service: Service, kind: str) -> list[dict[str, Any]]:
+    with service.ledger.read() as reader:
+        return [entry.body for entry in reader.entries(kind)]
+
+
+def seed(service: Service) -> None:
+    """Record two accounts, one of which agreed."""
+    for account in ("acme", "zeta"):
+        add_account(service, account)
+    say(service, event("acme"))
+
+
+def fill(home: Path) -> None:
+    (home / "marks").mkdir()
+    (home / "lake").mkdir()
+    for name, accounts in (("good", ["acme"] * 3), ("half", ["acme", "zeta"]), ("bad", ["zeta"])):
+        lines = (json.dumps({"account_id": account, "text": "hello"}) for account in accounts)
+        (home / "lake" / f"{name}.jsonl").write_text("".join(line + "\n" for line in lines), "utf-8")
+
+
+def connection(at: Served, keys_of: Service, url: str | None = None) -> str:
+    extra = {"keys": [public_key_to_text(key) for key in keys_of.pinned_keys]}
+    return json.dumps({"conn_type": "consent_gate", "host": url or at.url, "password": at.token(), "extra": extra})
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("airflow")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
+    folder = tmp_path_factory.mktemp("operators")
+    with ExitStack() as stack:
+        service = stack.enter_context(new_service(folder / "service", utc_now))
+        liar = stack.enter_context(new_service(folder / "liar", utc_now))
+        for one in (service, liar):
+            seed(one)
+        there, lies = (stack.enter_context(served(one)) for one in (service, liar))
+        settings = {
+            "AIRFLOW_CONN_GATE_REMOTE": connection(there, service),
+            "AIRFLOW_CONN_GATE_LYING": connection(lies, service),
+            "AIRFLOW_CONN_GATE_DOWN": connection(there, service, "http://127.0.0.1:9"),
+        }
+        dags = folder / "dags"
+        shutil.copytree(DAGS, dags, ignore=shutil.ignore_patterns("__pycache__"))
+        server = os.environ.get("GATE_TEST_POSTGRES_URL")
+        database = stack.enter_context(fresh_database(server)) if server else None
+        airflow = stack.enter_context(real_airflow(folder / "airflow", dags, database, **settings))
+        with new_service(airflow.home.gate, utc_now) as embedded:
+            seed(embedded)
+        fill(airflow.home.gate)
+        airflow.wait_until_healthy()
+        service.confirm = airflow_confirmation(airflow.url, username="viewer", password=airflow.passwords["viewer"])
+        liar.confirm = lambda run: Confirmed()
+        runs = dict.fromkeys((*EMBEDDED, *REMOTE, *FAILING), RUN)
+        airflow.wait_for_dags((*runs, "observed"))
+        for dag_id in runs:
+            airflow.start(dag_id, RUN)
+        airflow.wait_until_ended(runs)
+        states = {dag_id: airflow.states(dag_id, RUN) for dag_id in runs}
+        yield Ran(airflow, folder / "service", service, states)
 
 
-@pytest.fixture(scope="module")
-def outcomes(home: Path) -> dict[str, Any]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("GATE_", "AIRFLOW"))}
-    environ = {
-        **kept,
-        "AIRFLOW_HOME": str(home),
-        "GATE_HOME": str(home / "gate"),
-        "PYTHONPATH": str(HERE.parent),
-        "AIRFLOW__CORE__LOAD_EXAMPLES": "false",
-        "AIRFLOW__OPENLINEAGE__DISABLED": "true",
-    }
-    (home / "dags").mkdir()
-    shutil.copy(HERE / "operator_dags.py", home / "dags")
-    airflow = str(Path(sys.executable).with_name("airflow"))
-    subprocess.run([airflow, "db", "migrate"], env=environ, check=True, capture_output=True, timeout=300)
-    done = subprocess.run(
-        [sys.executable, str(home / "dags" / "operator_dags.py")],
-        env=environ,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=800,
-    )
-    marked = [line for line in done.stdout.splitlines() if line.startswith("OUTCOMES ")]
-    assert marked, done.stdout[-3000:] + done.stderr[-3000:]
-    return dict(json.loads(marked[0].removeprefix("OUTCOMES ")))
+def test_consented_data_trains(ran: Ran) -> None:
+    assert set(ran.states["allowed"].values()) == {"success"}, ran.log("allowed")
+    assert ran.marks("allowed") == {"0": "3"}
 
 
-def test_consented_data_trains(outcomes: dict[str, Any]) -> None:
-    assert outcomes["allowed"]["state"] == "success"
-    assert outcomes["allowed"]["trained"] == 1
+def test_a_block_fails_without_retries_and_nothing_downstream_starts(ran: Ran) -> None:
+    assert ran.states["blocked"] == {"tag": "success", "consent_gate": "failed", "train": "upstream_failed"}
+    assert ran.airflow.instances("blocked", RUN)["consent_gate"]["try_number"] == 1
+    assert ran.marks("blocked") == {}
 
 
-def test_a_block_fails_without_retries_and_nothing_downstream_starts(outcomes: dict[str, Any]) -> None:
-    assert outcomes["blocked"]["tasks"] == {"tag": "success", "consent_gate": "failed", "train": "upstream_failed"}
-    assert outcomes["blocked"]["trained"] == 0
+def test_subset_trains_on_the_consented_rows(ran: Ran) -> None:
+    assert set(ran.states["subset"].values()) == {"success"}, ran.log("subset")
+    assert ran.marks("subset") == {"0": "1"}
 
 
-def test_subset_trains_on_the_consented_rows(outcomes: dict[str, Any], home: Path) -> None:
-    assert outcomes["subset"]["state"] == "success"
-    assert (home / "gate" / "marks" / "subset-0").read_text() == "1"
+def test_mapped_training_redeems_for_every_index(ran: Ran) -> None:
+    assert ran.marks("mapped") == {"1": "3", "2": "3"}
+    redeemed = [body["run"] for body in ran.embedded("redemption") if body["run"]["dag_id"] == "mapped"]
+    assert sorted(run["map_index"] for run in redeemed) == [0, 1]
 
 
-def test_mapped_training_redeems_for_every_index(outcomes: dict[str, Any]) -> None:
-    assert outcomes["mapped"]["state"] == "success"
-    assert outcomes["mapped"]["trained"] == 2
+def test_any_operator_can_be_locked(ran: Ran) -> None:
+    assert [len(ran.marks(dag_id)) for dag_id in ("bash", "bash_mapped")] == [1, 2]
+    assert [len(ran.marks(dag_id)) for dag_id in ("bash_blocked", "bash_mapped_blocked")] == [0, 0]
+    assert ran.states["bash_blocked"]["train"] == "failed"
 
 
-def test_marking_the_gate_successful_permits_nothing(outcomes: dict[str, Any]) -> None:
-    tasks = outcomes["gate_marked_success"]["tasks"]
-    assert (tasks["consent_gate"], tasks["train"]) == ("success", "failed")
-    assert outcomes["gate_marked_success"]["trained"] == 0
+def test_the_authors_hook_runs_after_ours(ran: Ran) -> None:
+    assert ran.marks("author_hook")["hook"] == "permit"
 
 
-@pytest.mark.parametrize("rule", ["all_done", "always"])
-def test_permissive_trigger_rules_do_not_help(outcomes: dict[str, Any], rule: str) -> None:
-    assert outcomes[rule]["tasks"]["train"] == "failed"
-    assert outcomes[rule]["trained"] == 0
+def test_the_sensor_waits_for_consent(ran: Ran) -> None:
+    assert ran.states["sensor"]["wait"] == "success"
+    assert ran.states["sensor_deferred"]["wait"] == "success"
+    assert ran.states["remote_sensor"]["wait"] == "success"
+    assert ran.states["sensor_times_out"]["wait"] == "failed"
 
 
-def test_any_operator_can_be_locked(outcomes: dict[str, Any]) -> None:
-    assert (outcomes["bash"]["trained"], outcomes["bash_blocked"]["trained"]) == (1, 0)
-    assert outcomes["bash_blocked"]["tasks"]["train"] == "failed"
-    assert (outcomes["bash_mapped"]["trained"], outcomes["bash_mapped_blocked"]["trained"]) == (2, 0)
+def test_every_refusal_is_recorded(ran: Ran) -> None:
+    refused = {body["run"]["dag_id"]: body["reason"] for body in ran.embedded("refusal")}
+    assert refused["bash_blocked"] == refused["bash_mapped_blocked"] == "permit_missing"
 
 
-def test_the_authors_hook_runs_after_ours(outcomes: dict[str, Any], home: Path) -> None:
-    assert outcomes["author_hook"]["state"] == "success"
-    assert (home / "gate" / "marks" / "author_hook-hook").read_text() == "permit"
+class TestDecisionService:
+    """Workers with a URL and a token: ledger and key are elsewhere."""
+
+    def test_consented_data_trains(self, ran: Ran) -> None:
+        assert set(ran.states["remote_allowed"].values()) == {"success"}, ran.log("remote_allowed")
+        assert ran.marks("remote_allowed") == {"0": "3"}
+        redeemed = [body["run"]["dag_id"] for body in bodies(ran.service, "redemption")]
+        assert sorted(redeemed) == ["remote_allowed", "remote_subset"]
+
+    def test_a_block_blocks(self, ran: Ran) -> None:
+        assert ran.states["remote_blocked"]["consent_gate"] == "failed"
+        assert ran.marks("remote_blocked") == {}
+
+    def test_subset_trains_on_the_consented_rows(self, ran: Ran) -> None:
+        assert ran.marks("remote_subset") == {"0": "1"}, ran.log("remote_subset")
+
+    def test_nothing_of_it_is_in_the_workers_ledger(self, ran: Ran) -> None:
+        dag_ids = {body["run"]["dag_id"] for body in ran.embedded("decision")}
+        assert not dag_ids & set(REMOTE)
+
+    def test_who_asked_is_known_from_the_token(self, ran: Ran) -> None:
+        with ran.service.ledger.read() as reader:
+            assert {entry.by for entry in reader.entries("decision")} == {"service:worker"}
+
+    @pytest.mark.parametrize("dag_id", FAILING)
+    def test_a_service_that_is_down_lies_or_knows_nothing_starts_nothing(self, ran: Ran, dag_id: str) -> None:
+        assert ran.states[dag_id]["consent_gate"] == "success"
+        assert ran.states[dag_id]["train"] == "failed"
+        assert ran.marks(dag_id) == {}
 
 
-def test_without_its_guard_a_training_task_refuses(outcomes: dict[str, Any]) -> None:
-    assert outcomes["guard_removed"]["tasks"]["train"] == "failed"
-    assert outcomes["guard_removed"]["trained"] == 0
+def test_two_log_ins_of_airflow_switch_to_observe_and_the_model_is_unpermitted(ran: Ran) -> None:
+    airflow = ran.airflow
+    base = f"{airflow.url}/gate/api/v1"
 
+    def call(user: str, path: str, body: dict[str, Any]) -> httpx.Response:
+        airflow.do(user, "GET", "/dags?limit=1")  # logs in
+        return httpx.post(
+            base + path, json=body, headers={"Authorization": f"Bearer {airflow.tokens[user]}"}, timeout=60
+        )
 
-def test_the_sensor_waits_for_consent(outcomes: dict[str, Any]) -> None:
-    assert outcomes["sensor"]["state"] == "success"
-    assert outcomes["sensor_deferred"]["state"] == "success"
-    assert outcomes["sensor_times_out"]["tasks"]["wait"] == "failed"
+    assert httpx.get(f"{base}/ledger", timeout=60).status_code == 401
+    from datetime import timedelta
 
+    from gate.domain.instants import format_instant
 
-def test_every_refusal_is_recorded(outcomes: dict[str, Any], home: Path) -> None:
-    from gate.service.core import open_service
-    from gate.service.settings import read_settings
-
-    assert outcomes
-    with open_service(read_settings({"GATE_HOME": str(home / "gate")})) as service, service.ledger.read() as reader:
-        refused = {entry.body["run"]["dag_id"]: entry.body["reason"] for entry in reader.entries("refusal")}
-    for dag_id in ("gate_marked_success", "all_done", "always", "bash_blocked", "bash_mapped_blocked"):
-        assert refused[dag_id] == "permit_missing"
+    until = format_instant(utc_now() + timedelta(days=1))
+    observe = {"act": "mode", "params": {"mode": "observe", "until": until}, "reason": "roll-out"}
+    assert call("viewer", "/acts", observe).status_code == 403
+    proposed = call("op", "/acts", observe)
+    assert proposed.status_code == 201, proposed.text
+    index = proposed.json()["index"]
+    assert call("op", f"/acts/{index}/approval", {"act": "mode"}).status_code == 403
+    approved = call("admin", f"/acts/{index}/approval", {"act": "mode"})
+    assert approved.status_code in (200, 201), approved.text
+    airflow.start("observed", RUN)
+    airflow.wait_until_ended({"observed": RUN})
+    assert set(airflow.states("observed", RUN).values()) == {"success"}, ran.log("observed")
+    assert ran.marks("observed") == {"0": "1"}
+    assert "NOT ENFORCED" in airflow.log_of("observed", RUN, "consent_gate")
+    [refusal] = [body for body in ran.embedded("refusal") if body["run"]["dag_id"] == "observed"]
+    assert (refusal["observed"], refusal["reasons"]) == (True, ["no_consent"])
+    assert not [body for body in ran.embedded("redemption") if body["run"]["dag_id"] == "observed"]
