@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 
 REFUSAL = "only a task that Airflow's scheduler started may train"
 
-pytestmark = [pytest.mark.airflow, pytest.mark.timeout(900), pytest.mark.xdist_group("adversarial")]
+pytestmark = [
+    pytest.mark.airflow,
+    pytest.mark.postgres,
+    pytest.mark.timeout(900),
+    pytest.mark.xdist_group("adversarial"),
+]
 
 
 def refused(battle: Battle, dag_id: str, reason: str, task_id: str = "train", times: int = 1) -> None:
@@ -88,10 +93,9 @@ class TestReviewers:
         for states in battle.answers["backfill"].values():
             assert states == {"consent_gate": "failed", "train": "failed"}
         assert battle.trained("backfilled") == []
-        decided = {
-            body["run"]["run_id"]: body["decision"]["reasons"] for body in battle.entries("decision", "backfilled")
-        }
-        assert all(decided[run_id] == ["consent_withdrawn"] for run_id in battle.answers["backfill"])
+        decisions = battle.entries("decision", "backfilled")
+        assert {body["run"]["run_id"] for body in decisions} >= set(battle.answers["backfill"])
+        assert {tuple(body["decision"]["reasons"]) for body in decisions} == {("consent_withdrawn",)}
         assert set(battle.reasons("backfilled")) == {"permit_missing"}
 
 
@@ -118,6 +122,13 @@ class TestAuthors:
     def test_the_hook_removed_from_a_mapped_task(self, battle: Battle) -> None:
         assert battle.trained("overridden", "mapped_hook_removed") == []
         assert battle.reasons("overridden", "mapped_hook_removed") == ["permit_missing", "permit_missing"]
+
+    @pytest.mark.xfail(strict=True, reason="waits for TrainingGuard.redeem to call gate.airflow.settled.check_settled")
+    def test_a_ledger_of_ones_own(self, battle: Battle) -> None:
+        assert battle.states["own_home"]["make_home"] == "success", battle.log("own_home", "make_home")
+        assert battle.trained("own_home") == []
+        assert battle.states["own_home"]["train"] == "failed"
+        assert "GATE_HOME changed after Airflow started" in battle.log("own_home")
 
     @pytest.mark.parametrize("task_id", ["other_data", "more_data"])
     def test_another_data_set_than_the_gate_saw(self, battle: Battle, task_id: str) -> None:
@@ -261,6 +272,6 @@ def test_nothing_else_is_lost(battle: Battle) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert json.loads(done.stdout)["findings"] == []
-    gated = [dag_id for dag_id, states in battle.states.items() if "consent_gate" in states]
+    gated = [dag_id for dag_id, states in battle.states.items() if "consent_gate" in states and dag_id != "own_home"]
     undecided = [dag_id for dag_id in gated if not battle.entries("decision", dag_id)]
     assert undecided == []

@@ -40,9 +40,12 @@ WRONG = ("wrong_tenant", "removed_admin", "expiring")
 """Data sets of accounts whose consent is not good (yet): see `seed`."""
 
 
+_HOME = os.environ.get("GATE_HOME", "/nowhere")  # as it was before any DAG file changed it
+
+
 def home() -> Path:
     """Return the gate's home, in DAG files."""
-    return Path(os.environ["GATE_HOME"])
+    return Path(_HOME)
 
 
 def data(name: str, folder: Path | None = None) -> Dataset:

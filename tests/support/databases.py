@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+import pytest
+
+MISSING = "GATE_TEST_POSTGRES_URL is not set: the PostgreSQL half of the suite does not run"
+
+
+def postgres_server() -> str:
+    """Return the URL of the tests' server; without one, fail in CI and skip elsewhere."""
+    server = os.environ.get("GATE_TEST_POSTGRES_URL")
+    if server:
+        return server
+    if os.environ.get("CI") == "true":
+        pytest.fail(MISSING)
+    pytest.skip(MISSING)
 
 
 @contextmanager
