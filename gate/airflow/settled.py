@@ -1,7 +1,7 @@
 """Which ledger counts is settled when Airflow starts: an environment that a DAG file changed opens no lock.
 
-Airflow imports the cluster policy, and with it this module, before any DAG file runs. Without this, one line in a DAG file
-(`os.environ["GATE_HOME"] = …`) leads gate and lock to a ledger of the author's own, where everybody agreed.
+Airflow imports the cluster policy, and with it this module, before any DAG file runs. Without this, one line in a DAG
+file (`os.environ["GATE_HOME"] = …`) leads gate and lock to a ledger of the author's own, where everybody agreed.
 """
 
 from __future__ import annotations

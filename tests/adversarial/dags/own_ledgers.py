@@ -15,9 +15,7 @@ if TYPE_CHECKING:
 BAD = data("bad")
 OWN = home() / "own"
 
-if (
-    get_parsing_context().dag_id == "own_home"
-):  # in its worker only: other files are parsed in the same process at times
+if get_parsing_context().dag_id == "own_home":  # in its worker only: others may parse this file too
     os.environ["GATE_HOME"] = str(OWN)
 
 
