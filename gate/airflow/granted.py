@@ -49,15 +49,12 @@ class GrantedPermit:
         Raises:
             AirflowFailException: not permitted, or the bytes are not the permitted ones.
         """
-        from gate.scan.opening import PermittedData
+        from gate.service.session import open_permitted
         from gate.service.settings import read_settings
 
-        with airflow_errors():
-            version = self.redeemed.version_for(self.reads.get(dataset, dataset))
-            private = read_settings().private_path
-            private.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with PermittedData(version, private) as data:
-                yield data
+        wanted = self.reads.get(dataset, dataset)
+        with airflow_errors(), open_permitted(self.redeemed, wanted, read_settings().private_path) as data:
+            yield data
 
     def check(self) -> None:
         """Look again whether the permission still stands; call it in long trainings.
