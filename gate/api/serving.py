@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from gate.api.airflow_identity import configured_confirmation
 from gate.api.app import create_app
 from gate.api.oidc import OidcAuthenticator, read_oidc_settings
+from gate.service.acts import settle_keys
 from gate.service.core import Service, open_service
 
 
@@ -44,6 +45,11 @@ def open_served(environ: Mapping[str, str] = os.environ) -> Service:
     """
     confirm = configured_confirmation(environ)
     service = open_service()
+    try:
+        settle_keys(service)  # a revocation that died between its entry and the pins is finished here
+    except BaseException:
+        service.close()
+        raise
     if confirm is not None:
         service.confirm = confirm
     return service

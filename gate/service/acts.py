@@ -14,7 +14,7 @@ from gate.ledger.store import Entry, Reader, Transaction
 from gate.service.acting import MAX_TEXT, Act, Acted, Person, checked_params
 from gate.service.activating import activate, keep_policy, read_proposed
 from gate.service.actors import PERSON, recorded_actor
-from gate.service.anchors import publish
+from gate.service.anchors import publish, recording
 from gate.service.core import Service
 from gate.service.declassifying import check_declassification, declassify
 from gate.service.keyring import check_revocation, drop_revoked_pins, revoke, rotate, trusted
@@ -89,7 +89,7 @@ def propose(service: Service, act: str, params: Mapping[str, Any], reason: str, 
     which = _act(act)
     said = _checked_reason(reason)
     given = _prepared(which, params)
-    with service.ledger.write() as tx:
+    with recording(service) as tx:
         now = service.now(tx)
         recorded = _DEEDS[which].check(tx, given, now)
         actor = recorded_actor(tx, by.actor)
@@ -123,7 +123,7 @@ def approve(service: Service, index: int, *, by: Person, via: str = "api", act: 
         InputError: no such proposal, one of another act, or an effect that time has made impossible.
         ActRefused: the same log-in proposed it, its proposer was erased, or it is not open.
     """
-    with service.ledger.write() as tx:
+    with recording(service) as tx:
         now = service.now(tx)
         found = _find(tx, index)
         which = Act(found.body["act"])
@@ -153,7 +153,7 @@ def withdraw(service: Service, index: int, *, by: Person, via: str = "api") -> E
         InputError: no such proposal.
         ActRefused: somebody else's, or one that is not open any more.
     """
-    with service.ledger.write() as tx:
+    with recording(service) as tx:
         now = service.now(tx)
         found = _find(tx, index)
         actor = recorded_actor(tx, by.actor)
@@ -198,7 +198,7 @@ def act_alone(
     if which is not Act.KEY_REVOCATION:
         _ = service.key  # who cannot sign is not at the right machine; a lost key must be revocable all the same
     given = _prepared(which, params)
-    with service.ledger.write() as tx:
+    with recording(service) as tx:
         now = service.now(tx)
         if tx.latest("proposal") is not None:
             raise ActRefused(

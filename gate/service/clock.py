@@ -50,10 +50,11 @@ def accept_clock(service: Service, reason: str, *, by: str, via: str) -> int:
         CannotDecide: the database's clock says otherwise.
     """
     from gate.service.actors import recorded_actor
+    from gate.service.anchors import recording
 
     if not reason.strip():
         raise InputError("is missing", where="reason", hint="say what happened to the clock")
-    with service.ledger.write() as tx:
+    with recording(service) as tx:
         now = service.clock()
         if service.clock is utc_now:
             ledger_clock.check_against_database(tx, now)

@@ -24,6 +24,7 @@ from gate.policy.offline import may_run_offline
 from gate.scan.census import Look, look
 from gate.scan.coverage import account_ids, account_rows
 from gate.service.actors import recorded_actor
+from gate.service.anchors import recording
 from gate.service.core import Service
 from gate.service.decisions import read_outcome, recorded_decision
 from gate.service.delivery import deliver_outbox
@@ -127,7 +128,7 @@ def _record(service: Service, gathered: Gathered, decision: Decision, asking: As
     names = _permitted_names(gathered) if decision.verdict is Verdict.ALLOW or liftable else []
     until = _stands_until(gathered, names, decision.decided_at)
     now = decision.decided_at
-    with service.ledger.write() as tx:
+    with recording(service) as tx:
         mode = current_mode(tx, now)
         override = override_for(tx, asking.run.dag_id, asking.run.run_id, now) if liftable else None
         observing = mode.mode is Mode.OBSERVE

@@ -20,6 +20,7 @@ from gate.permits.envelope import unseal
 from gate.permits.keys import PublicKey
 from gate.permits.permit import PAYLOAD_TYPE, Permit, verify_permit
 from gate.scan.digest import measure
+from gate.service.anchors import check_anchor, recording
 from gate.service.core import Service
 from gate.service.decisions import permit_subject, read_outcome, run_prefix
 from gate.service.modes import Mode, current_mode
@@ -27,6 +28,7 @@ from gate.service.ports import DecisionService, Redeemed, RedemptionRequest
 from gate.service.standing import Standing, check_nothing_happened, first_touch
 
 NONCE_BYTES = 32
+PATIENCE = 1.0  # seconds between two published checkpoints while redemptions come in
 
 
 def redeem(service: DecisionService, run: TaskRun, reads: Sequence[Dataset], wanted: WantedUse, *, by: str) -> Redeemed:
@@ -112,7 +114,7 @@ def _redeemed_before(service: Service, reader: Reader, found: _Found, run: TaskR
 
 
 def _redeem_now(service: Service, permit: Permit, entry: Entry, run: TaskRun, by: str) -> Entry:
-    with service.ledger.write() as tx:
+    with recording(service, patience=PATIENCE) as tx:
         _check_single_run(tx, permit, run)  # first: another run's try has the same subject
         done = tx.find("redemption", redemption_subject(permit, run))
         if done is None:
@@ -133,6 +135,7 @@ def record_check(service: Service, redeemed: Redeemed) -> None:
     if redeemed.permit is None:
         return
     with service.ledger.read() as reader:
+        check_anchor(service, reader)
         now = service.now(reader)
         standing = Standing.of(redeemed.permit, _envelope(redeemed), reader)
         try:
@@ -282,7 +285,7 @@ def _start_observed(service: Service, request: RedemptionRequest, decision: Entr
         "decision": decision.idx,
         "reasons": reasons,
     }
-    with service.ledger.write() as tx:
+    with recording(service, patience=PATIENCE) as tx:
         entry, _ = tx.append("refusal", request.run.key, body, recorded_at=now, by=by, via="airflow")
         outcome = read_outcome(tx, decision)
     return Redeemed(None, entry.idx, request.run, outcome.decision.use, outcome.versions, decision.idx)
@@ -302,7 +305,7 @@ def _append_redemption(tx: Transaction, permit: Permit, entry: Entry, run: TaskR
 
 def _record_refusal(service: Service, run: TaskRun, refusal: GateError, now: datetime, by: str) -> None:
     body: dict[str, Any] = {"run": run.to_dict(), "reason": refusal.reason, "message": refusal.message}
-    with service.ledger.write() as tx:
+    with recording(service, patience=PATIENCE) as tx:
         tx.append("refusal", run.key, body, recorded_at=now, by=by, via="airflow")
 
 
@@ -322,7 +325,7 @@ def _record_exposure(
         "message": refusal.message,
     }
     subject = f"{redemption_subject(standing.permit, redeemed.run)}/{touch.idx if touch else 'time'}"
-    with service.ledger.write() as tx:
+    with recording(service, patience=PATIENCE) as tx:
         tx.append("exposure", subject, body, recorded_at=now, by="service:gate", via="check")
 
 

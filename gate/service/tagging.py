@@ -18,6 +18,7 @@ from gate.ledger.store import Entry, Reader
 from gate.scan.digest import measure
 from gate.scan.media import contradictions, probe_categories
 from gate.service.actors import recorded_actor
+from gate.service.anchors import recording
 from gate.service.core import Service
 from gate.service.declassifying import declassification_of
 from gate.service.ports import DecisionService, TagStatement
@@ -140,7 +141,7 @@ def record_tag(service: Service, statement: TagStatement, *, by: str, via: str) 
     if (version.subset_of is None) != (statement.source is None):
         raise InputError("must name the version it was cut from", where="tag.source")
     now = service.now()
-    with service.ledger.write() as tx:
+    with recording(service) as tx:
         if statement.source is not None:
             inherited = read_tags(tx, statement.source, now).categories or {Category.UNCLASSIFIED}
             statements |= {(c.value, TagSource.INHERITED.value) for c in inherited}

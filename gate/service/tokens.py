@@ -16,6 +16,7 @@ from gate.domain.instants import format_instant, parse_instant
 from gate.errors import InputError
 from gate.ledger.store import Entry, Reader
 from gate.service.actors import recorded_actor
+from gate.service.anchors import recording
 from gate.service.core import Service
 
 
@@ -117,7 +118,7 @@ def create_token(
         "sha256": _hash(text).hex(),
         "expires_at": format_instant(now + lifetime),
     }
-    with service.ledger.write() as tx:
+    with recording(service) as tx:
         actor = recorded_actor(tx, by)
         entry, _ = tx.append("token", f"{token_id}/create", body, recorded_at=now, by=actor, via=via)
     return NewToken(_token([entry]), text)
@@ -131,7 +132,7 @@ def revoke_token(service: Service, token_id: str, *, by: str, via: str) -> Token
     """
     now = service.clock()
     body = {"token_id": token_id, "action": "revoke"}
-    with service.ledger.write() as tx:
+    with recording(service) as tx:
         if not _entries(tx, token_id):
             raise InputError("there is no such token", where="token id", hint="gate tokens list")
         actor = recorded_actor(tx, by)

@@ -10,20 +10,28 @@ import stat
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from gate.domain.run import Confirmed
 from gate.errors import CheckFailed, InputError, LedgerUnavailable, TamperingFound
 from gate.ledger.checkpoints import parse_note
 from gate.ledger.store import create_ledger, open_ledger
 from gate.service import anchors
+from gate.service.acting import Person
+from gate.service.acts import act_alone, propose
 from gate.service.anchors import check_anchor, newest_note, publish, recording
 from gate.service.core import Service, open_service
+from gate.service.deciding import decide
 from gate.service.feeds import report_watermark
+from gate.service.redeeming import check_still_standing, redeem
 from gate.service.replaying import copy_entries, replay_missing
+from gate.service.tagging import tag_dataset
+from gate.service.tokens import create_token
 from support.ledgers import check, numbered
-from support.world import START, Clock, add_account, event, new_service, say
+from support.world import ASKING, RUN, START, TRAIN, USE, Clock, add_account, chat_file, event, new_service, say
 
 
 @pytest.fixture
@@ -157,6 +165,35 @@ def test_a_restored_database_stops_until_its_entries_are_back(service: Service, 
             tx.append_many(numbered(10, 12))
     report = check(f"sqlite:///{again.settings.embedded_database}")
     assert (report.ok, report.size) == (True, head.size + 2)
+
+
+def test_nothing_is_decided_redeemed_or_agreed_on_a_restored_database(service: Service, tmp_path: Path) -> None:
+    say(service, event("acme"))
+    data = chat_file(tmp_path, ["acme"])
+    tag_dataset(service, data, ["chat"], by="service:airflow", via="airflow")
+    assert decide(service, [data], USE, ASKING).allowed
+    redeemed = redeem(service, TRAIN, [data], USE, by="service:airflow")
+    copy = backup(service, tmp_path / "old.db")
+    say(service, event("acme", "withdraw", effective_at="2023-10-01T00:00:00Z"))  # what the copy does not know of
+    again = restored(service, copy)
+    again.confirm = lambda _: Confirmed()
+    ada, other = Person("airflow", "ada"), replace(TRAIN, try_number=2)
+    with again:
+        with again.ledger.read() as reader:
+            size = reader.size
+        for act in (
+            lambda: decide(again, [data], USE, replace(ASKING, run=replace(RUN, try_number=2))),
+            lambda: redeem(again, other, [data], USE, by="service:airflow"),
+            lambda: check_still_standing(again, redeemed),
+            lambda: tag_dataset(again, data, ["audio"], by="service:airflow", via="airflow"),
+            lambda: propose(again, "mode", {"mode": "enforce"}, "why not", by=ada),
+            lambda: act_alone(again, "key_rotation", {}, by="eve"),
+            lambda: create_token(again, "w", ["read"], lifetime=timedelta(days=1), by="eve", via="cli"),
+        ):
+            with pytest.raises(LedgerUnavailable, match="restored"):
+                act()
+        with again.ledger.read() as reader:
+            assert reader.size == size
 
 
 def lost(service: Service, tmp_path: Path) -> tuple[Service, Path]:
