@@ -80,9 +80,12 @@ class TrainingGuard:
             AirflowException: cannot tell now; retried.
         """
         from gate.airflow.granted import GrantedPermit
+        from gate.airflow.settled import check_settled
         from gate.service.redeeming import redeem
 
         run = task_run(context)
+        with airflow_errors():
+            check_settled(self.gate_conn_id)
         with airflow_errors(), open_gate(self.gate_conn_id) as service:
             reads = rendered(context["task"], self.reads, context)
             redeemed = redeem(service, run, reads, self.use, by=WORKER)

@@ -8,6 +8,8 @@ from typing import Any
 from airflow.configuration import conf
 from airflow.policies import hookimpl
 
+import gate.airflow.settled  # noqa: F401  remembers where the ledger is, before any DAG file can say otherwise
+
 # Airflow imports this module when it starts, before any DAG file runs: what a DAG file does to its environment
 # afterwards changes nothing.
 _RULES_FILE: str = conf.get("consent_gate", "training_rules", fallback="") or ""

@@ -14,8 +14,8 @@ from gate.domain.decision import Citation, Decision, WantedUse
 from gate.domain.words import Reason, Requirement, Verdict
 from gate.service.core import Service
 from gate.service.deciding import decision_of_run
-from gate.service.outcome import Outcome
 from gate.service.differential import differential
+from gate.service.outcome import Outcome
 from gate.service.redeeming import refusal_of_run
 
 GATE_TASK = "consent_gate"

@@ -71,7 +71,10 @@ def permit_of(service: Service, run: TaskRun) -> Mapping[str, Any] | None:
     with service.ledger.read() as reader:
         found = _find_permit(reader, run)
     if found is None:
-        confirmed = service.confirm(run)
+        try:
+            confirmed = service.confirm(run)
+        except PermitRefused:
+            return None  # redeeming asks again, and records the refusal
         with service.ledger.read() as reader:
             found = _find_permit(reader, run, confirmed.triggered_by)
     return None if found is None else dict(found.entry.body["envelope"])

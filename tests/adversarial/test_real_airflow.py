@@ -123,7 +123,6 @@ class TestAuthors:
         assert battle.trained("overridden", "mapped_hook_removed") == []
         assert battle.reasons("overridden", "mapped_hook_removed") == ["permit_missing", "permit_missing"]
 
-    @pytest.mark.xfail(strict=True, reason="waits for TrainingGuard.redeem to call gate.airflow.settled.check_settled")
     def test_a_ledger_of_ones_own(self, battle: Battle) -> None:
         assert battle.states["own_home"]["make_home"] == "success", battle.log("own_home", "make_home")
         assert battle.trained("own_home") == []
