@@ -31,7 +31,7 @@ check: install  ## style, types, layers, policies
 	$(BIN)/gate policy lint
 
 ci: check test lowest  ## everything; .ci/run starts the services it needs
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest -n 2 --dist loadgroup -m slow
 
 lowest: install  ## the same code on the oldest versions that pyproject.toml admits, without Airflow and services
 	@$(BIN)/uv pip compile --quiet --resolution lowest-direct --python-version 3.11 --no-emit-index-url --no-header \

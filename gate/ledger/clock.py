@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-
-from sqlalchemy import func, select
+from datetime import datetime, timedelta
 
 from gate.domain.instants import format_instant
 from gate.errors import CannotDecide
@@ -27,9 +25,9 @@ def check_against_database(reader: Reader, now: datetime) -> None:
     Raises:
         CannotDecide: they differ by more than `CLOCK_SKEW`.
     """
-    if reader.connection.dialect.name != "postgresql":
+    theirs = reader.server_time()
+    if theirs is None:
         return
-    theirs = reader.connection.execute(select(func.clock_timestamp())).scalar_one().astimezone(UTC)
     apart = abs(now - theirs)
     if apart > CLOCK_SKEW:
         raise CannotDecide(

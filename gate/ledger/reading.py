@@ -7,8 +7,9 @@ import heapq
 import json
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from time import monotonic
 from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import Connection, select, tuple_
@@ -83,6 +84,37 @@ class Entry:
         return str(self._statement["via"])
 
 
+class _Top(NamedTuple):
+    """What one look at the end of the log tells."""
+
+    head: TreeHead
+    frontier: bytes = b""
+    origin: str | None = None
+    clock: datetime | None = None  # the database server's; SQLite has none
+    newest: Entry | None = None
+    at: float = 0.0  # monotonic seconds when we looked
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One of several questions that `Reader.ask` answers together; what is `None` does not matter.
+
+    Attributes:
+        kind: one, or several words of our own.
+        subject_prefix: what subjects begin with.
+        start: first place.
+        newest: only the newest one.
+        limit: at most so many, whichever.
+    """
+
+    kind: str | tuple[str, ...]
+    subject: str | None = None
+    subject_prefix: str | None = None
+    start: int | None = None
+    newest: bool = False
+    limit: int | None = None
+
+
 def opening_bytes(kind: str, value: Json) -> bytes:
     """Return the canonical bytes a reference commits to."""
     return canonical([kind, value])
@@ -113,7 +145,23 @@ class Reader:
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self._blocks: dict[int, list[bytes]] = {}
-        self._head = self._read_head()
+
+    @cached_property
+    def _top(self) -> _Top:
+        found = self.connection.execute(queries.top(self.connection.dialect.name)).one_or_none()
+        if found is None:
+            return _Top(TreeHead(0, merkle.EMPTY_ROOT), at=monotonic())
+        size, root, frontier, origin, clock, *newest = found
+        entry = None if newest[0] is None else _entry(newest)
+        return _Top(TreeHead(size, root), frontier, origin, clock, entry, monotonic())
+
+    @cached_property
+    def _head(self) -> TreeHead:
+        return self._top.head
+
+    @cached_property
+    def _newest(self) -> Entry | None:
+        return self._top.newest
 
     @cached_property
     def origin(self) -> str:
@@ -122,7 +170,7 @@ class Reader:
         Raises:
             TamperingFound: it was taken away.
         """
-        found = self.connection.execute(select(tables.meta.c.value).where(tables.meta.c.key == "origin")).scalar()
+        found = self._top.origin or self.connection.execute(queries.ORIGIN).scalar()
         if found is None:
             raise TamperingFound("the ledger's name is gone", hint="restore the database from a backup")
         return str(found)
@@ -149,7 +197,28 @@ class Reader:
 
     def newest(self) -> Entry | None:
         """Return the newest entry of all."""
-        return self.entry(self.size - 1) if self.size else None
+        return self._newest
+
+    def server_time(self) -> datetime | None:
+        """Return what the database server's clock shows now; `None` where it has none of its own."""
+        told = self._top.clock
+        return None if told is None else told.astimezone(UTC) + timedelta(seconds=monotonic() - self._top.at)
+
+    def ask(self, *questions: Question) -> list[list[Entry]]:
+        """Answer several questions with one statement: per question its entries, in the log's order."""
+        shapes, wanted = [], dict[str, Any]()
+        for number, question in enumerate(questions):
+            shape, values = _shaped(question)
+            shapes.append(shape)
+            wanted |= {f"{name}{number}": value for name, value in values.items()}
+        answers: list[list[Entry]] = [[] for _ in questions]
+        for number, *row in self.connection.execute(queries.several(tuple(shapes)), wanted):
+            answers[number].append(_entry(row))
+        return [sorted(answer, key=_place) for answer in answers]
+
+    def had(self, head: TreeHead) -> bool:
+        """Whether the log once ended with this very head: what is here now then continues it."""
+        return self.connection.execute(queries.ROOT, {"size_": head.size}).scalar() == head.root
 
     def last_subject(self, kind: str, before: str) -> Entry | None:
         """Return, of the entries of a kind whose subject sorts before a text, the one with the greatest subject."""
@@ -181,8 +250,8 @@ class Reader:
             yield from heapq.merge(*streams, key=_place)
             return
         if subject_prefix:
-            some = self._beginning_with(subject_prefix, _conditions(kind, account_ref, subject))
-            yield from (entry for entry in some if start <= entry.idx and (stop is None or entry.idx < stop))
+            wanted = _conditions(kind, account_ref, subject, stop) | ({"start_": start} if start else {})
+            yield from self._beginning_with(subject_prefix, wanted)
             return
         wanted = _conditions(kind, account_ref, subject, stop) | {"start_": start}
         page = queries.some(frozenset(wanted), limit=PAGE)
@@ -283,10 +352,6 @@ class Reader:
             raise InputError(f"a log of {old} entries is no prefix of one of {new}", hint="give the older size first")
         return merkle.consistency_proof(old, new, self._node)
 
-    def _read_head(self) -> TreeHead:
-        found = self.connection.execute(queries.HEAD).one_or_none()
-        return TreeHead(found.size, found.root) if found else TreeHead(0, merkle.EMPTY_ROOT)
-
     def _check_size(self, size: int) -> None:
         if not 0 <= size <= self.size:
             raise InputError(f"the ledger never held {size} entries", hint=f"it holds {self.size}")
@@ -313,7 +378,7 @@ class Reader:
 
     def _beginning_with(self, prefix: str, wanted: dict[str, Any]) -> list[Entry]:
         """Read the few entries of one person, dataset or model at once; ordering by place is left to Python."""
-        wanted |= {"from_": prefix, "before_": prefix[:-1] + chr(ord(prefix[-1]) + 1)}
+        wanted |= _range(prefix)
         rows = self.connection.execute(queries.some(frozenset(wanted)), wanted)
         return sorted(map(_entry, rows), key=_place)
 
@@ -326,6 +391,21 @@ class Reader:
             rows = self.connection.execute(select(entry).where(entry.c.kind == kind, entry.c.subject.in_(some)))
             found.update({row.subject: _entry(row) for row in rows})
         return found
+
+
+def _shaped(question: Question) -> tuple[queries.Shape, dict[str, Any]]:
+    several = () if isinstance(question.kind, str) else question.kind
+    values = _conditions(None if several else str(question.kind), subject=question.subject)
+    if question.subject_prefix is not None:
+        values |= _range(question.subject_prefix)
+    if question.start is not None:
+        values["start_"] = question.start
+    limit = 1 if question.newest else question.limit
+    return queries.Shape(frozenset(values), tuple(several), limit, question.newest), values
+
+
+def _range(prefix: str) -> dict[str, str]:
+    return {"from_": prefix, "before_": prefix[:-1] + chr(ord(prefix[-1]) + 1)}
 
 
 def _place(entry: Entry) -> int:

@@ -13,7 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from gate.domain.canonical import Json, canonical, sha256_hex
 from gate.domain.instants import format_instant
 from gate.errors import CannotDecide
-from gate.ledger import merkle, queries, tables
+from gate.ledger import merkle, tables
 from gate.ledger.reading import Entry, Reader, TreeHead, chunks, make_ref, opening_bytes, value_digest
 
 VERSION = 1  # of the entry format, see docs/ledger.md
@@ -121,6 +121,14 @@ class Transaction(Reader):
         self._salt = salt
         self._peaks = self._read_peaks()
         self._until: datetime | None = None
+        self._absent = set[tuple[str, str]]()  # looked for and not there: nobody else can have added it since
+
+    def find(self, kind: str, subject: str) -> Entry | None:
+        """Return the one entry of this kind and subject."""
+        found = super().find(kind, subject)
+        if found is None:
+            self._absent.add((kind, subject))
+        return found
 
     def append(
         self,
@@ -252,13 +260,14 @@ class Transaction(Reader):
         return entry_bytes(replace(new, recorded_at=in_order(new.recorded_at, self._until)))[1]
 
     def _read_peaks(self) -> list[bytes]:
-        packed = self.connection.execute(queries.FRONTIER, {"size_": self.size}).scalar() or b""
+        packed = self._top.frontier
         return [packed[start : start + HASH_SIZE] for start in range(0, len(packed), HASH_SIZE)]
 
     def _known(self, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Entry]:
         by_kind: dict[str, dict[str, None]] = {}
         for kind, subject in keys:
-            by_kind.setdefault(kind, {})[subject] = None
+            if (kind, subject) not in self._absent:
+                by_kind.setdefault(kind, {})[subject] = None
         return {
             (kind, subject): entry
             for kind, subjects in by_kind.items()
@@ -272,7 +281,8 @@ class Transaction(Reader):
         head = TreeHead(self.size + len(added), merkle.root_of_peaks(peaks))
         row = {"size": head.size, "previous": self.size, "root": head.root, "frontier": b"".join(peaks)}
         self.connection.execute(tables.tree_head.insert(), row)
-        self._head, self._peaks = head, peaks
+        self._head, self._newest, self._peaks = head, added[-1], peaks
+        self._absent.clear()
         self._blocks.clear()
 
     def _open_new(self, kind: str, openings: Sequence[tuple[Json, bytes]]) -> list[str]:

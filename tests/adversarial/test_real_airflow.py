@@ -24,7 +24,8 @@ REFUSAL = "only a task that Airflow's scheduler started may train"
 pytestmark = [
     pytest.mark.airflow,
     pytest.mark.postgres,
-    pytest.mark.timeout(900),
+    pytest.mark.slow,
+    pytest.mark.timeout(1200),
     pytest.mark.xdist_group("adversarial"),
 ]
 

@@ -20,6 +20,8 @@ from gate.service.core import Service
 from gate.service.tokens import Scope, create_token
 from support.world import add_account, event, new_service, say
 
+pytestmark = pytest.mark.slow
+
 WORKER = "worker"
 PEOPLE = ("/api/v1/acts",)
 BY_SCOPE = {
