@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ibis import Table
     from ibis.backends.duckdb import Backend
 
+MAX_UNPACKED = 4 * 2**30  # bytes of a census that came from somebody else, by its own account
 COLUMNS = ("account", "category", "no_category", "n")
 
 
@@ -106,6 +107,10 @@ def check_census(census: Census) -> Census:
     from pyarrow import parquet
 
     try:
+        groups = parquet.read_metadata(census.path)
+        size = sum(groups.row_group(number).total_byte_size for number in range(groups.num_row_groups))
+        if size > MAX_UNPACKED:
+            raise InputError("is too large", where="census", hint=f"at most {MAX_UNPACKED} bytes unpacked")
         table = parquet.read_table(census.path, partitioning=None)
     except (pa.ArrowException, OSError):
         raise InputError("is not a Parquet file that can be read", where="census") from None
