@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
@@ -25,6 +26,8 @@ from gate.ledger.tables import SCHEMA_VERSION
 
 WAIT = 10.0  # seconds to wait for another writer
 _WRITER_LOCK = 0x6761_7465_6C65_6467  # PostgreSQL advisory lock of the one writer: "gateledg"
+_TAKE_LOCK = text(f"SELECT pg_advisory_xact_lock({_WRITER_LOCK})")
+_POOL = 16  # connections kept open per process, made as they are needed
 
 _PRAGMAS = (
     "PRAGMA synchronous = FULL",
@@ -45,6 +48,8 @@ _MEANINGS = (
     (("malformed", "XX001", "XX002"), "is damaged", "restore it from a backup, then gate ledger verify"),
     (("3D000",), "does not exist", "create the database, then gate db upgrade"),
 )
+_T = TypeVar("_T")
+
 _CONTRADICTIONS = ("append-only", "Could not decode to UTF-8")
 
 
@@ -85,37 +90,68 @@ def make_engine(url: URL, wait: float) -> Engine:
     """
     if url.get_backend_name() == "sqlite":
         engine = create_engine(url, creator=_sqlite_connector(Path(str(url.database)), wait), hide_parameters=True)
-        event.listen(engine, "begin", _begin_sqlite)
+        event.listen(engine, "begin", _begin)
         return engine
-    settings = f"-c lock_timeout={int(wait * 1000)}"
+    # The driver leaves transactions to us: BEGIN says itself of what kind it is, and one statement needs none.
+    driver = {"connect_timeout": 10, "options": f"-c lock_timeout={int(wait * 1000)}", "autocommit": True}
     try:
-        return create_engine(
-            url, hide_parameters=True, pool_pre_ping=True, connect_args={"connect_timeout": 10, "options": settings}
-        )
+        engine = create_engine(url, hide_parameters=True, pool_size=_POOL, connect_args=driver)
     except ModuleNotFoundError:
         raise LedgerUnavailable(
             "PostgreSQL needs the psycopg driver",
             hint="install airflow-provider-consent-gate[postgres]",
             reason="cannot_decide",
         ) from None
+    event.listen(engine, "begin", _begin)
+    return engine
 
 
 def writer(connection: Connection) -> Connection:
     """Prepare a connection for the one writing transaction."""
-    return connection.execution_options(gate_begin="BEGIN IMMEDIATE")
+    return connection.execution_options(gate_begin="BEGIN IMMEDIATE" if _is_sqlite(connection) else "BEGIN")
 
 
 def take_writer_lock(connection: Connection) -> None:
     """Wait until nobody else writes. SQLite has done so at BEGIN IMMEDIATE; PostgreSQL takes an advisory lock."""
-    if connection.dialect.name == "postgresql":
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _WRITER_LOCK})
+    if not _is_sqlite(connection):
+        connection.execute(_TAKE_LOCK)
 
 
 def reader(connection: Connection) -> Connection:
     """Prepare a connection for reading one consistent state."""
-    if connection.dialect.name == "postgresql":
-        return connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+    begin = "BEGIN" if _is_sqlite(connection) else "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+    return connection.execution_options(gate_begin=begin)
+
+
+def at_once(connection: Connection) -> Connection:
+    """Prepare a connection for statements of which each sees the newest state and is a transaction of its own."""
+    return connection.execution_options(gate_begin=None)
+
+
+def begun(engine: Engine, mode: Callable[[Connection], Connection]) -> Connection:
+    """Return a connection in a transaction; one that broke while nobody used it is replaced."""
+    connection = engine.connect()
+    try:
+        mode(connection).begin()
+    except DBAPIError as error:
+        connection.close()
+        if not error.connection_invalidated:
+            raise
+        connection = engine.connect()  # the server was restarted; a second failure is no accident
+        mode(connection).begin()
     return connection
+
+
+def asked(engine: Engine, question: Callable[[Connection], _T]) -> _T:
+    """Answer a question outside any transaction; it is asked again when its connection broke while nobody used it."""
+    try:
+        with engine.connect() as connection:
+            return question(at_once(connection))
+    except DBAPIError as error:
+        if not error.connection_invalidated:
+            raise
+    with engine.connect() as connection:
+        return question(at_once(connection))
 
 
 def create_file(url: URL) -> None:
@@ -252,6 +288,10 @@ def _sqlite_connector(path: Path, wait: float) -> Callable[[], sqlite3.Connectio
     return connect
 
 
-def _begin_sqlite(connection: Connection) -> None:
+def _is_sqlite(connection: Connection) -> bool:
+    return connection.dialect.name == "sqlite"
+
+
+def _begin(connection: Connection) -> None:
     if begin := connection.get_execution_options().get("gate_begin", "BEGIN"):
         connection.exec_driver_sql(begin)

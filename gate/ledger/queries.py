@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
-from sqlalchemy import Select, bindparam, func, literal_column, null, select, union_all
+from sqlalchemy import Select, bindparam, func, literal_column, null, select, true, union_all
 from sqlalchemy.sql.selectable import CompoundSelect
 
 from gate.ledger import tables
@@ -35,16 +36,15 @@ LAST_SUBJECT = (
 )
 
 
-
 @cache
 def top(dialect: str) -> Select[Any]:
     """Return the statement for the newest tree head, the ledger's name, the server's clock and the newest entry."""
     heads = tables.tree_head.c
-    newest = select(heads.size, heads.root, heads.frontier).order_by(heads.size.desc()).limit(1).subquery("top")
+    newest = select(heads.size, heads.root, heads.frontier).order_by(heads.size.desc()).limit(1).subquery("newest")
     clock = func.clock_timestamp() if dialect == "postgresql" else null()
-    return select(
-        newest, ORIGIN.scalar_subquery().label("origin"), clock.label("clock"), tables.entry
-    ).select_from(newest.outerjoin(tables.entry, _ENTRY.idx == newest.c.size - 1))
+    always = select(ORIGIN.scalar_subquery().label("origin"), clock.label("clock")).subquery("always")
+    top = always.outerjoin(newest, true()).outerjoin(tables.entry, _ENTRY.idx == newest.c.size - 1)
+    return select(always, newest, tables.entry).select_from(top)
 
 
 def _conditions(suffix: str = "") -> dict[str, Any]:
@@ -81,34 +81,63 @@ def some(names: frozenset[str], *, limit: int | None = None, newest_first: bool 
     return query.order_by(_ENTRY.idx.desc() if newest_first else _ENTRY.idx).limit(limit)
 
 
-class Shape(NamedTuple):
-    """One question of several: the named conditions its answers meet, and how many of them it wants.
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One of several questions that `Reader.ask` answers together; what is `None` does not matter.
 
-    `kinds` are words of our own, written into the statement.
+    Attributes:
+        kind: one, or several words of our own, which are written into the statement.
+        subject_prefix: what subjects begin with.
+        start: first place.
+        newest: only the newest one.
+        limit: at most so many, whichever.
     """
 
-    names: frozenset[str]
-    kinds: tuple[str, ...] = ()
+    kind: str | tuple[str, ...]
+    subject: str | None = None
+    subject_prefix: str | None = None
+    start: int | None = None
+    newest: bool = False
     limit: int | None = None
-    newest_first: bool = False
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The named conditions with their parameters."""
+        kind = self.kind if isinstance(self.kind, str) else None
+        given = {"kind_": kind, "subject_": self.subject, "start_": self.start}
+        some = {name: value for name, value in given.items() if value is not None}
+        return some | (beginning_with(self.subject_prefix) if self.subject_prefix else {})
+
+
+def beginning_with(prefix: str) -> dict[str, str]:
+    """Return the parameters of a range of subjects."""
+    return {"from_": prefix, "before_": prefix[:-1] + chr(ord(prefix[-1]) + 1)}
+
+
+def together(questions: Sequence[Question]) -> tuple[CompoundSelect[Any], dict[str, Any]]:
+    """Return one statement for several questions, and its parameters; each row begins with its question's number."""
+    values = [question.values for question in questions]
+    kinds = [() if isinstance(question.kind, str) else question.kind for question in questions]
+    shapes = [
+        (frozenset(given), some, question.newest, question.limit)
+        for question, given, some in zip(questions, values, kinds, strict=True)
+    ]
+    wanted = {f"{name}{number}": value for number, given in enumerate(values) for name, value in given.items()}
+    return _together(tuple(shapes)), wanted
 
 
 @cache
-def several(shapes: Sequence[Shape]) -> CompoundSelect[Any]:
-    """Return one statement for several questions; each row begins with its question's number.
-
-    The parameters of question N end in `_N`.
-    """
+def _together(shapes: Sequence[tuple[frozenset[str], tuple[str, ...], bool, int | None]]) -> CompoundSelect[Any]:
     parts = []
-    for number, shape in enumerate(shapes):
+    for number, (names, kinds, newest, limit) in enumerate(shapes):
         conditions = _conditions(str(number))
         part = select(literal_column(str(number)).label("question"), tables.entry)
-        part = part.where(*(conditions[name] for name in sorted(shape.names)))
-        if shape.kinds:
-            part = part.where(_ENTRY.kind.in_([literal_column(f"'{kind}'") for kind in shape.kinds]))
-        if shape.newest_first:
+        part = part.where(*(conditions[name] for name in sorted(names)))
+        if kinds:
+            part = part.where(_ENTRY.kind.in_([literal_column(f"'{kind}'") for kind in kinds]))
+        if newest:
             part = part.order_by(_ENTRY.idx.desc())
-        if shape.limit is not None:
-            part = select(part.limit(shape.limit).subquery())
+        if newest or limit is not None:
+            part = select(part.limit(1 if newest else limit).subquery())
         parts.append(part)
     return union_all(*parts)

@@ -18,6 +18,7 @@ from gate.domain.canonical import Json, canonical
 from gate.domain.instants import parse_instant
 from gate.errors import InputError, LedgerUnavailable, TamperingFound
 from gate.ledger import merkle, queries, tables
+from gate.ledger.queries import Question
 
 PAGE = 2000  # rows per query when streaming
 _REF_DOMAIN = b"consent-gate ref v1\x00"
@@ -88,31 +89,11 @@ class _Top(NamedTuple):
     """What one look at the end of the log tells."""
 
     head: TreeHead
-    frontier: bytes = b""
-    origin: str | None = None
-    clock: datetime | None = None  # the database server's; SQLite has none
-    newest: Entry | None = None
-    at: float = 0.0  # monotonic seconds when we looked
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """One of several questions that `Reader.ask` answers together; what is `None` does not matter.
-
-    Attributes:
-        kind: one, or several words of our own.
-        subject_prefix: what subjects begin with.
-        start: first place.
-        newest: only the newest one.
-        limit: at most so many, whichever.
-    """
-
-    kind: str | tuple[str, ...]
-    subject: str | None = None
-    subject_prefix: str | None = None
-    start: int | None = None
-    newest: bool = False
-    limit: int | None = None
+    frontier: bytes
+    origin: str | None
+    clock: datetime | None  # the database server's; SQLite has none
+    newest: Entry | None
+    at: float  # monotonic seconds when we looked
 
 
 def opening_bytes(kind: str, value: Json) -> bytes:
@@ -148,12 +129,11 @@ class Reader:
 
     @cached_property
     def _top(self) -> _Top:
-        found = self.connection.execute(queries.top(self.connection.dialect.name)).one_or_none()
-        if found is None:
-            return _Top(TreeHead(0, merkle.EMPTY_ROOT), at=monotonic())
-        size, root, frontier, origin, clock, *newest = found
+        found = self.connection.execute(queries.top(self.connection.dialect.name)).one()
+        origin, clock, size, root, frontier, *newest = found
+        head = TreeHead(0, merkle.EMPTY_ROOT) if size is None else TreeHead(size, root)
         entry = None if newest[0] is None else _entry(newest)
-        return _Top(TreeHead(size, root), frontier, origin, clock, entry, monotonic())
+        return _Top(head, frontier or b"", origin, clock, entry, monotonic())
 
     @cached_property
     def _head(self) -> TreeHead:
@@ -170,10 +150,9 @@ class Reader:
         Raises:
             TamperingFound: it was taken away.
         """
-        found = self._top.origin or self.connection.execute(queries.ORIGIN).scalar()
-        if found is None:
+        if self._top.origin is None:
             raise TamperingFound("the ledger's name is gone", hint="restore the database from a backup")
-        return str(found)
+        return self._top.origin
 
     @property
     def size(self) -> int:
@@ -197,6 +176,8 @@ class Reader:
 
     def newest(self) -> Entry | None:
         """Return the newest entry of all."""
+        if self._newest is None and self.size:
+            raise TamperingFound("the newest entry is gone", where="ledger", hint="gate ledger verify")
         return self._newest
 
     def server_time(self) -> datetime | None:
@@ -206,13 +187,9 @@ class Reader:
 
     def ask(self, *questions: Question) -> list[list[Entry]]:
         """Answer several questions with one statement: per question its entries, in the log's order."""
-        shapes, wanted = [], dict[str, Any]()
-        for number, question in enumerate(questions):
-            shape, values = _shaped(question)
-            shapes.append(shape)
-            wanted |= {f"{name}{number}": value for name, value in values.items()}
+        statement, wanted = queries.together(questions)
         answers: list[list[Entry]] = [[] for _ in questions]
-        for number, *row in self.connection.execute(queries.several(tuple(shapes)), wanted):
+        for number, *row in self.connection.execute(statement, wanted):
             answers[number].append(_entry(row))
         return [sorted(answer, key=_place) for answer in answers]
 
@@ -378,7 +355,7 @@ class Reader:
 
     def _beginning_with(self, prefix: str, wanted: dict[str, Any]) -> list[Entry]:
         """Read the few entries of one person, dataset or model at once; ordering by place is left to Python."""
-        wanted |= _range(prefix)
+        wanted |= queries.beginning_with(prefix)
         rows = self.connection.execute(queries.some(frozenset(wanted)), wanted)
         return sorted(map(_entry, rows), key=_place)
 
@@ -391,21 +368,6 @@ class Reader:
             rows = self.connection.execute(select(entry).where(entry.c.kind == kind, entry.c.subject.in_(some)))
             found.update({row.subject: _entry(row) for row in rows})
         return found
-
-
-def _shaped(question: Question) -> tuple[queries.Shape, dict[str, Any]]:
-    several = () if isinstance(question.kind, str) else question.kind
-    values = _conditions(None if several else str(question.kind), subject=question.subject)
-    if question.subject_prefix is not None:
-        values |= _range(question.subject_prefix)
-    if question.start is not None:
-        values["start_"] = question.start
-    limit = 1 if question.newest else question.limit
-    return queries.Shape(frozenset(values), tuple(several), limit, question.newest), values
-
-
-def _range(prefix: str) -> dict[str, str]:
-    return {"from_": prefix, "before_": prefix[:-1] + chr(ord(prefix[-1]) + 1)}
 
 
 def _place(entry: Entry) -> int:

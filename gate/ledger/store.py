@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TypeVar
 
 from sqlalchemy import Connection, Engine, delete, select, update
 
 from gate.domain.instants import format_instant
 from gate.errors import LedgerUnavailable
 from gate.ledger import database, tables
+from gate.ledger.queries import Question
 from gate.ledger.reading import Entry, Reader, TreeHead
 from gate.ledger.writing import NewEntry, Transaction, insert_into
 
@@ -22,6 +24,7 @@ __all__ = [
     "Ledger",
     "NewEntry",
     "OutboxEvent",
+    "Question",
     "Reader",
     "Transaction",
     "TreeHead",
@@ -33,6 +36,7 @@ __all__ = [
 _MAX_ERROR = 500  # characters kept of a relay's error
 
 Salt = Callable[[], bytes]
+_T = TypeVar("_T")
 
 
 def random_salt() -> bytes:
@@ -91,7 +95,20 @@ class Ledger:
             LedgerUnavailable: unreachable, damaged or not a ledger.
         """
         with self._connected(database.reader) as connection:
-            yield Reader(connection)
+            opened = Reader(connection)
+            opened.head()  # the state is the one of now, not of the first question
+            yield opened
+
+    def look(self, question: Callable[[Reader], _T]) -> _T:
+        """Answer a question that one statement answers, without a transaction around it.
+
+        Each statement sees the newest state: several of them need `read`.
+
+        Raises:
+            LedgerUnavailable: as `read`.
+        """
+        with database.translated(self._where):
+            return database.asked(self.engine, lambda connection: question(Reader(connection)))
 
     def pending_outbox(self, limit: int) -> list[OutboxEvent]:
         """Return events that were not sent yet: fewest failures first, then oldest."""
@@ -141,8 +158,12 @@ class Ledger:
 
     @contextmanager
     def _connected(self, mode: Callable[[Connection], Connection]) -> Iterator[Connection]:
-        with database.translated(self._where), self.engine.connect() as connection, mode(connection).begin():
-            yield connection
+        with database.translated(self._where):
+            connection = database.begun(self.engine, mode)
+            transaction = connection.get_transaction()
+            assert transaction is not None, "it has begun"
+            with connection, transaction:
+                yield connection
 
 
 def create_ledger(url: str, *, salt: Salt = random_salt) -> None:
