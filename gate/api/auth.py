@@ -84,8 +84,7 @@ class TokenAuthenticator:
         return await run_in_threadpool(self._look_up, text) if text and is_token(text) else None
 
     def _look_up(self, text: str) -> Principal:
-        with self._ledger().read() as reader:
-            token = find_token(reader, text)
+        token = self._ledger().look(lambda reader: find_token(reader, text))
         state = "unknown" if token is None else token.state(self._clock())
         if token is None or state != "valid":
             raise NotAuthenticated(

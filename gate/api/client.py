@@ -17,7 +17,7 @@ from gate.domain.run import TaskRun
 from gate.domain.words import Category, Reason
 from gate.errors import InputError
 from gate.permits.keys import PublicKey
-from gate.permits.permit import Permit
+from gate.permits.permit import Permit, open_permit
 from gate.permits.receipt import verify_receipt
 from gate.permits.succession import successors
 from gate.scan.census import Look
@@ -25,7 +25,7 @@ from gate.service.clock import utc_now
 from gate.service.outcome import Asking, Outcome
 from gate.service.ports import Redeemed, RedemptionRequest, TagStatement, wanted_to_dict
 from gate.service.receipts import UNPERMITTED
-from gate.service.redeeming import open_permit, refused
+from gate.service.redeeming import refused
 from gate.service.settings import Settings, read_settings
 from gate.service.tagging import Tagged
 

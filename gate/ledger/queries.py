@@ -20,6 +20,7 @@ ENTRY = select(tables.entry).where(_ENTRY.idx == bindparam("idx_"))
 FIND = select(tables.entry).where(_ENTRY.kind == bindparam("kind_"), _ENTRY.subject == bindparam("subject_"))
 REF = select(tables.opening.c.ref).where(tables.opening.c.value_digest == bindparam("digest_"))
 ATTACHMENT = select(tables.attachment.c.content).where(tables.attachment.c.digest == bindparam("digest_"))
+ATTACHED = select(tables.attachment.c.digest).where(tables.attachment.c.digest == bindparam("digest_"))
 NODE = select(tables.node.c.hash).where(
     tables.node.c.level == bindparam("level_"), tables.node.c.pos == bindparam("pos_")
 )

@@ -19,6 +19,20 @@ from gate.ledger.records import ACCOUNT, EVENT_FIELDS, PRINCIPAL_FIELDS, model_s
 LIVE = frozenset({"cli", "api", "ui"})
 """Ways an event comes in when a person acts now; authority is then also asked for the time of recording."""
 
+TOUCHING = (
+    "appointment",
+    "consent",
+    "declassification",
+    "erasure",
+    "key",
+    "mode",
+    "model",
+    "policy_activation",
+    "profile",
+    "tag",
+)
+"""Kinds of entries that may change what a decision rested on; what the service records of its own work is none."""
+
 Opened = Mapping[str, str]  # reference -> value, erased ones left out
 Appointments = Mapping[str, Sequence[Appointment]]  # person reference -> their appointments, ids as references
 
@@ -147,8 +161,13 @@ def tags(reader: Reader, dataset_key: str, known_at: int | None = None) -> tuple
 
 def touched_since(reader: Reader, start: int, stop: int | None = None) -> Touched:
     """Say what the entries from `start` up to `stop` are about: what may have changed since a decision."""
+    return touched_by(entry for kind in TOUCHING for entry in reader.entries(kind, start=start, stop=stop))
+
+
+def touched_by(entries: Iterable[Entry]) -> Touched:
+    """Say what entries are about; only those of the kinds `TOUCHING` are about anything."""
     kinds, accounts, persons, models, datasets = set(), set(), set(), set(), set()
-    for entry in reader.entries(start=start, stop=stop):
+    for entry in entries:
         kinds.add(entry.kind)
         match entry.kind:
             case "consent" | "profile":

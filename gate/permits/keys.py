@@ -8,6 +8,7 @@ import hashlib
 import os
 import stat
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -134,7 +135,7 @@ def load_key(path: str | Path, expected_key_id: str | None = None) -> SigningKey
     path = Path(path)
     pem = _read_private(path, expected_key_id)
     try:
-        private = load_pem_private_key(pem, password=None)
+        private = _read_pem(pem)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         raise KeyLost("the signing key's file is damaged", where=str(path), hint=_RESTORE) from None
     if not isinstance(private, Ed25519PrivateKey):
@@ -170,6 +171,12 @@ def public_key_from_text(text: str) -> PublicKey:
             "not an Ed25519 public key", where="public key", hint="paste the 44 characters `gate keys show` prints"
         )
     return PublicKey.of(raw)
+
+
+@lru_cache(maxsize=2)
+def _read_pem(pem: bytes) -> object:
+    """Read a file's bytes; the file itself is looked at anew each time, so that a rotated key shows at once."""
+    return load_pem_private_key(pem, password=None)
 
 
 def _read_private(path: Path, expected_key_id: str | None) -> bytes:

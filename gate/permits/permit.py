@@ -189,20 +189,43 @@ def verify_permit(
     """
     if envelope is None:
         raise PermitRefused("there is no permit", hint="run the consent gate before this task", reason="permit_missing")
-    permit = Permit.from_payload(unseal(envelope, PAYLOAD_TYPE, keys))
-    _check_time(permit, checked_instant(now, "now"))
-    expected = {"ledger_origin": ledger_origin, "dag_id": dag_id, "run_id": run_id, "task_id": task_id, "use": use}
-    for name, value in expected.items():
-        if value is not None and value != getattr(permit, name):
-            raise refusal(_difference(name, getattr(permit, name), value), f"permit.{name}")
-    if permit.gate_dag_id != gate_dag_id:
-        raise refusal(_difference("gate_dag_id", permit.gate_dag_id, gate_dag_id), "permit.gate_dag_id")
+    permit = open_permit(envelope, keys)
+    bound = {"dag_id": dag_id, "run_id": run_id, "task_id": task_id, "use": use, "ledger_origin": ledger_origin}
+    check_bindings(permit, now=now, gate_dag_id=gate_dag_id, **bound)
     if offline and not permit.offline:
         hint = "redeem it with the service; only a policy row that says `offline: true` allows to do without"
         raise refusal("it may not be used offline", "permit.offline", hint=hint)
     if datasets is not None:
         _check_datasets(permit, tuple(datasets))
     return permit
+
+
+def open_permit(envelope: Mapping[str, Any], keys: Sequence[PublicKey]) -> Permit:
+    """Read a genuine permit, whatever it is for and however old.
+
+    Raises:
+        PermitRefused: no pinned key signed it, or it is no permit.
+    """
+    return Permit.from_payload(unseal(envelope, PAYLOAD_TYPE, keys))
+
+
+def check_bindings(permit: Permit, *, now: datetime, gate_dag_id: str | None, **bound: object) -> None:
+    """Refuse a genuine permit that is out of time, or not for what is given.
+
+    Args:
+        permit: from `open_permit`.
+        now, gate_dag_id: as for `verify_permit`.
+        bound: expected values of its fields; `None` binds nothing.
+
+    Raises:
+        PermitRefused: as `verify_permit`.
+    """
+    _check_time(permit, checked_instant(now, "now"))
+    for name, value in bound.items():
+        if value is not None and value != getattr(permit, name):
+            raise refusal(_difference(name, getattr(permit, name), value), f"permit.{name}")
+    if permit.gate_dag_id != gate_dag_id:
+        raise refusal(_difference("gate_dag_id", permit.gate_dag_id, gate_dag_id), "permit.gate_dag_id")
 
 
 def is_text(value: object) -> bool:

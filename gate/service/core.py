@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -49,6 +49,10 @@ def _nobody_confirms(run: TaskRun) -> Confirmed:
     )
 
 
+def _no_policy() -> LedgerUnavailable:
+    return LedgerUnavailable("no policy is active", hint="gate policy activate NAME", reason="cannot_decide")
+
+
 @dataclass
 class Service:
     """An open ledger with the keys that belong to it. Use it as a context manager.
@@ -65,6 +69,7 @@ class Service:
     ledger: Ledger
     clock: Callable[[], datetime] = utc_now
     confirm: Callable[[TaskRun], Confirmed] = _nobody_confirms
+    _policies: dict[tuple[str, str], Policy] = field(default_factory=dict, init=False, repr=False)
 
     def __enter__(self) -> Service:
         return self
@@ -83,8 +88,7 @@ class Service:
         Raises:
             KeyLost: it is not where it should be, or is another one.
         """
-        with self.ledger.read() as reader:
-            return signing_key(self.settings, reader)
+        return self.ledger.look(lambda reader: signing_key(self.settings, reader))
 
     @property
     def pinned_keys(self) -> tuple[PublicKey, ...]:
@@ -95,17 +99,26 @@ class Service:
         """
         return read_pins(self.settings)
 
-    def policy(self, reader: Reader) -> Policy:
+    def policy(self, reader: Reader, active: Entry | None = None) -> Policy:
         """Return the policy that was last activated, exactly as it was then.
+
+        Args:
+            reader: the ledger.
+            active: its newest activation, if it was read before.
 
         Raises:
             LedgerUnavailable: none is active, or its text was removed.
         """
-        active = reader.latest("policy_activation")
-        table = reader.attachment(active.body["digest"]) if active else None
-        if active is None or table is None:
-            raise LedgerUnavailable("no policy is active", hint="gate policy activate NAME", reason="cannot_decide")
-        return parse_policy(table, active.body["name"])
+        active = active or reader.latest("policy_activation")
+        if active is None:
+            raise _no_policy()
+        digest, name = active.body["digest"], active.body["name"]
+        if (digest, name) not in self._policies:  # a digest stands for one text for ever
+            table = reader.attachment(digest)
+            if table is None:
+                raise _no_policy()
+            self._policies = {(digest, name): parse_policy(table, name)}
+        return self._policies[digest, name]
 
     def now(self, reader: Reader | None = None) -> datetime:
         """Return the instant an operation happens at, never before the newest entry was recorded.

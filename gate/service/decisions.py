@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import replace
 
 from gate.domain.canonical import canonical, sha256_hex
 from gate.domain.run import TaskRun
-from gate.ledger.store import Entry, Reader
+from gate.ledger.store import Entry, Question, Reader
 from gate.service.outcome import Outcome, consumer_names
 
 SUBSET = "#subset"  # after the gate's task id: its decision about the consented subset
@@ -82,12 +83,18 @@ def refusal_of_run(reader: Reader, dag_id: str, run_id: str) -> Entry | None:
     return reader.latest("refusal", run_prefix(dag_id, run_id))
 
 
-def decided_again(reader: Reader, decision: Entry) -> bool:
-    """Whether the gate task has a newer decision: about the whole or, where that blocked, about its subset."""
+def deciding_again(decision: Entry) -> Question:
+    """Ask for the decisions since one by the same gate task, among others of its run; see `decided_again`."""
+    gate = TaskRun.from_dict(decision.body["run"])
+    return Question("decision", subject_prefix=run_prefix(gate.dag_id, gate.run_id), start=decision.idx + 1)
+
+
+def decided_again(decision: Entry, newer: Iterable[Entry]) -> bool:
+    """Whether its gate task has one of these newer decisions: about the whole or, where that blocked, its subset."""
     gate = TaskRun.from_dict(decision.body["run"])
     whole = replace(gate, task_id=gate.task_id.removesuffix(SUBSET))
-    both = (whole, replace(whole, task_id=whole.task_id + SUBSET))
-    return any(newer.idx > decision.idx for task in both if (newer := reader.latest("decision", tries_prefix(task))))
+    both = (tries_prefix(whole), tries_prefix(replace(whole, task_id=whole.task_id + SUBSET)))
+    return any(entry.subject.startswith(both) for entry in newer)
 
 
 def lacking_accounts(reader: Reader, entry: Entry) -> list[tuple[int, list[tuple[str | None, int]]]]:

@@ -7,10 +7,11 @@ entry, then pin; from the entry on nothing it signed is redeemed, and any later 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -78,8 +79,13 @@ def keyring(reader: Reader) -> tuple[LedgerKey, ...]:
     Raises:
         TamperingFound: the entries cannot be meant.
     """
+    return ring_of(reader.entries("key"))
+
+
+def ring_of(entries: Iterable[Entry]) -> tuple[LedgerKey, ...]:
+    """Read all the entries about keys; see `keyring`."""
     ring: dict[str, LedgerKey] = {}
-    for entry in reader.entries("key"):
+    for entry in entries:
         body = entry.body
         if body["state"] == KeyState.REVOKED:
             known = ring.get(body["key_id"])
@@ -102,7 +108,7 @@ def keyring(reader: Reader) -> tuple[LedgerKey, ...]:
 
 def key_states(reader: Reader) -> dict[str, KeyState]:
     """Return the state of every key the ledger ever named, by key id."""
-    return {key.public.key_id: key.state for key in keyring(reader)}
+    return _states(keyring(reader))
 
 
 def named_key(reader: Reader) -> str | None:
@@ -134,7 +140,12 @@ def check_signer(reader: Reader, envelope: Mapping[str, Any]) -> None:
     Raises:
         PermitRefused: `permit_mismatch`.
     """
-    states = key_states(reader)
+    check_signed(envelope, keyring(reader))
+
+
+def check_signed(envelope: Mapping[str, Any], ring: Sequence[LedgerKey]) -> None:
+    """Refuse as `check_signer` does, given the ledger's keys."""
+    states = _states(ring)
     for signature in envelope["signatures"]:
         state = states.get(signature["keyid"])
         if state not in TRUSTED:
@@ -178,7 +189,7 @@ def read_pins(settings: Settings) -> tuple[PublicKey, ...]:
         InputError: it holds something else.
     """
     try:
-        lines = settings.pinned_keys_path.read_text("ascii").splitlines()
+        text = settings.pinned_keys_path.read_text("ascii")
     except OSError:
         raise KeyLost(
             "the pinned public keys cannot be read",
@@ -186,7 +197,12 @@ def read_pins(settings: Settings) -> tuple[PublicKey, ...]:
             hint="restore the file from backup",
             reason="cannot_decide",
         ) from None
-    return tuple(public_key_from_text(line) for line in lines if line.strip())
+    return _pins_of(text)
+
+
+@lru_cache(maxsize=4)
+def _pins_of(text: str) -> tuple[PublicKey, ...]:
+    return tuple(public_key_from_text(line) for line in text.splitlines() if line.strip())
 
 
 def rotate(tx: Transaction, settings: Settings, params: Mapping[str, Any], acted: Acted) -> Entry:
@@ -251,6 +267,10 @@ def drop_revoked_pins(ledger: Ledger, settings: Settings) -> None:
         left = trusted(pins, tx)
         if left != pins:
             _write_pins(settings, left)
+
+
+def _states(ring: Sequence[LedgerKey]) -> dict[str, KeyState]:
+    return {key.public.key_id: key.state for key in ring}
 
 
 def _signing(ring: Sequence[LedgerKey]) -> LedgerKey | None:

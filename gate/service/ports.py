@@ -7,13 +7,14 @@ behind this protocol. So both modes run the same code on both sides of it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from gate.domain.dataset import Dataset, DatasetVersion
 from gate.domain.decision import Decision, Use, WantedUse, wanted_use
 from gate.domain.run import TaskRun
 from gate.errors import PermitRefused
+from gate.ledger.store import TreeHead
 from gate.permits.permit import Permit
 
 if TYPE_CHECKING:
@@ -132,6 +133,7 @@ class Redeemed:
         decision_index: the decision it rests on.
         envelope: the permit as it was signed.
         receipt: the decision service's signed answer; `None` in the embedded mode.
+        head: size and root of the ledger when this was recorded, if it was just now.
     """
 
     permit: Permit | None
@@ -142,6 +144,7 @@ class Redeemed:
     decision_index: int
     envelope: Mapping[str, Any] | None = None
     receipt: Mapping[str, Any] | None = None
+    head: TreeHead | None = field(default=None, compare=False)
 
     @property
     def observed(self) -> bool:

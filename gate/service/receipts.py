@@ -8,11 +8,11 @@ from typing import Any
 from gate.domain.run import TaskRun
 from gate.domain.words import Reason
 from gate.ledger.store import Entry, Reader
+from gate.permits.permit import open_permit
 from gate.permits.receipt import Receipt, issue_receipt
 from gate.service.core import Service
-from gate.service.keyring import signing_key
 from gate.service.ports import Redeemed
-from gate.service.redeeming import open_permit, refused
+from gate.service.redeeming import refused
 
 UNPERMITTED = "00000000-0000-4000-8000-000000000000"
 """Stands for the permit in the receipt of a start that the mode `observe` let through without one."""
@@ -29,8 +29,10 @@ def sign_receipt(service: Service, redeemed: Redeemed, nonce: str) -> Mapping[st
         KeyLost: the signing key is not there.
         InputError: not such a nonce.
     """
-    with service.ledger.read() as reader:
-        head, key = reader.head(), signing_key(service.settings, reader)
+    head = redeemed.head
+    if head is None:
+        with service.ledger.read() as reader:
+            head = reader.head()
     receipt = Receipt(
         permit_id=redeemed.permit.permit_id if redeemed.permit else UNPERMITTED,
         run=redeemed.run,
@@ -39,7 +41,7 @@ def sign_receipt(service: Service, redeemed: Redeemed, nonce: str) -> Mapping[st
         checkpoint=(head.size, head.root.hex()),
         issued_at=service.clock(),  # when we answer; the redemption's own time was held against the ledger
     )
-    return issue_receipt(receipt, key)
+    return issue_receipt(receipt, service.key)
 
 
 def find_redemption(service: Service, index: int, run: TaskRun) -> Redeemed | None:

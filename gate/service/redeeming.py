@@ -16,9 +16,7 @@ from gate.domain.run import Confirmed, TaskRun
 from gate.domain.words import TRAINING_PURPOSES, Reason
 from gate.errors import DatasetError, GateError, PermitRefused
 from gate.ledger.store import Entry, Reader, Transaction
-from gate.permits.envelope import unseal
-from gate.permits.keys import PublicKey
-from gate.permits.permit import PAYLOAD_TYPE, Permit, verify_permit
+from gate.permits.permit import Permit, check_bindings, open_permit
 from gate.scan.digest import measure
 from gate.service.anchors import check_anchor, recording
 from gate.service.core import Service
@@ -68,15 +66,13 @@ def check_still_standing(service: DecisionService, redeemed: Redeemed) -> None:
 
 def permit_of(service: Service, run: TaskRun) -> Mapping[str, Any] | None:
     """Return the newest permit's envelope of this task of this run, or of the runs that triggered it."""
-    with service.ledger.read() as reader:
-        found = _find_permit(reader, run)
+    found = service.ledger.look(lambda reader: _find_permit(reader, run))
     if found is None:
         try:
             confirmed = service.confirm(run)
         except PermitRefused:
             return None  # redeeming asks again, and records the refusal
-        with service.ledger.read() as reader:
-            found = _find_permit(reader, run, confirmed.triggered_by)
+        found = _find_elsewhere(service, run, confirmed)
     return None if found is None else dict(found.entry.body["envelope"])
 
 
@@ -87,46 +83,43 @@ def record_redemption(service: Service, request: RedemptionRequest, *, by: str) 
         PermitRefused: recorded before it is raised.
         CannotDecide: Airflow cannot be asked whether the task is running.
     """
-    now = service.now()
+    run = request.run
     try:
-        confirmed = service.confirm(request.run)
-        with service.ledger.read() as reader:
-            size = reader.size
-            found = _find_permit(reader, request.run, confirmed.triggered_by)
-            observed = None if found else _observed(reader, request, confirmed, now)
-            done = None if found is None else _redeemed_before(service, reader, found, request.run)
-        if observed is not None:
-            return _start_observed(service, request, observed, now, by)
-        permit, entry = _verified(service, request, found, now if done is None else done.recorded_at)
-        if done is None:
-            done = _redeem_now(service, permit, entry, request.run, by)
+        confirmed = service.confirm(run)
+        found = service.ledger.look(lambda reader: _find_permit(reader, run))
+        if found is None:
+            found = _find_elsewhere(service, run, confirmed)
+        if found is None and (observed := _start_observed(service, request, confirmed, by)) is not None:
+            return observed
+        permit, found = _verified(service, request, found)
+        answer, new = _redeem_now(service, permit, found, run, by)
     except PermitRefused as refusal:
-        _record_refusal(service, request.run, refusal, now, by)
+        _record_refusal(service, run, refusal, by)
         raise
-    envelope = entry.body["envelope"]
-    answer = Redeemed(permit, done.idx, request.run, permit.use, permit.datasets, permit.decision_index, envelope)
-    if done.idx < size:  # a try that goes on after a deferral may outlast its permit, not its consents
+    if not new:  # a try that goes on after a deferral may outlast its permit, not its consents
         record_check(service, answer)
     return answer
 
 
-def _redeemed_before(service: Service, reader: Reader, found: _Found, run: TaskRun) -> Entry | None:
-    permit = open_permit(found.entry.body["envelope"], service.pinned_keys)
-    done = reader.find("redemption", redemption_subject(permit, run))
-    return done if done is not None and done.body["run"] == run.to_dict() else None
+def _redeem_now(service: Service, permit: Permit, found: _Found, run: TaskRun, by: str) -> tuple[Redeemed, bool]:
+    """Record the redemption if everything holds now; one writes at a time, so nobody changes it meanwhile.
 
-
-def _redeem_now(service: Service, permit: Permit, entry: Entry, run: TaskRun, by: str) -> Entry:
+    Returns:
+        The redemption, and whether it is new.
+    """
+    envelope, index = found.entry.body["envelope"], permit.decision_index
+    standing = Standing(permit, envelope, service.ledger.look(lambda reader: reader.entry(index)))
     with recording(service, patience=PATIENCE) as tx:
         _check_single_run(tx, permit, run)  # first: another run's try has the same subject
         done = tx.find("redemption", redemption_subject(permit, run))
+        new, at = done is None, service.now(tx) if done is None else done.recorded_at
+        bound = {"dag_id": run.dag_id, "run_id": found.run_id, "task_id": run.task_id, "ledger_origin": tx.origin}
+        check_bindings(permit, now=at, gate_dag_id=found.gate_dag_id, **bound)
         if done is None:
-            at = service.now(tx)  # hashing the data may have taken longer than the permit lives
-            if at >= permit.expires_at:
-                raise refused("the permit has expired", Reason.PERMIT_EXPIRED)
-            check_nothing_happened(service, tx, Standing.of(permit, entry.body["envelope"], tx), at)
-            done = _append_redemption(tx, permit, entry, run, at, by)
-    return done
+            check_nothing_happened(service, tx, standing, at)
+            done = _append_redemption(tx, permit, found.entry, run, at, by)
+        head = tx.head()
+    return Redeemed(permit, done.idx, run, permit.use, permit.datasets, index, envelope, head=head), new
 
 
 def record_check(service: Service, redeemed: Redeemed) -> None:
@@ -165,15 +158,6 @@ def redemption_subject(permit: Permit, run: TaskRun) -> str:
     return f"{permit.permit_id}/{run.map_index}/{run.try_number}"
 
 
-def open_permit(envelope: Mapping[str, Any], keys: Sequence[PublicKey]) -> Permit:
-    """Read a genuine permit, whatever it is for and however old.
-
-    Raises:
-        PermitRefused: no pinned key signed it, or it is no permit.
-    """
-    return Permit.from_payload(unseal(envelope, PAYLOAD_TYPE, keys))
-
-
 @dataclass(frozen=True, slots=True)
 class _Found:
     """A permit's entry, the run it must be bound to, and the DAG of its gate when that is another one."""
@@ -195,26 +179,21 @@ def _find_permit(reader: Reader, run: TaskRun, triggered_by: Iterable[tuple[str,
     return max(others, key=lambda found: found.entry.idx, default=None)
 
 
-def _verified(
-    service: Service, request: RedemptionRequest, found: _Found | None, now: datetime
-) -> tuple[Permit, Entry]:
-    run, wanted = request.run, request.wanted
+def _find_elsewhere(service: Service, run: TaskRun, confirmed: Confirmed) -> _Found | None:
+    if not confirmed.triggered_by:
+        return None
+    with service.ledger.read() as reader:
+        return _find_permit(reader, run, confirmed.triggered_by)
+
+
+def _verified(service: Service, request: RedemptionRequest, found: _Found | None) -> tuple[Permit, _Found]:
+    """Check everything that needs no ledger: who signed the permit, for what use, for which bytes."""
+    wanted = request.wanted
     if wanted.purpose not in TRAINING_PURPOSES:
         raise refused(f"{wanted.purpose} is not a training purpose", Reason.PERMIT_MISMATCH)
     if found is None:
         raise refused("there is no permit for this task of this run", Reason.PERMIT_MISSING)
-    with service.ledger.read() as reader:
-        origin = reader.origin
-    permit = verify_permit(
-        found.entry.body["envelope"],
-        service.pinned_keys,
-        now=now,
-        dag_id=run.dag_id,
-        run_id=found.run_id,
-        task_id=run.task_id,
-        ledger_origin=origin,
-        gate_dag_id=found.gate_dag_id,
-    )
+    permit = open_permit(found.entry.body["envelope"], service.pinned_keys)
     if (permit.use.purpose, permit.use.feature, permit.use.model) != (wanted.purpose, wanted.feature, wanted.model):
         raise refused("the permit is for another use than the task declares", Reason.PERMIT_MISMATCH)
     unused = list(permit.datasets)
@@ -225,7 +204,7 @@ def _verified(
         unused.remove(match)
     for version in permit.datasets:
         _check_digest(version, request.measured)
-    return permit, found.entry
+    return permit, found
 
 
 def _digest_now(version: DatasetVersion) -> str | None:
@@ -277,8 +256,13 @@ def _decisions(reader: Reader, dag_id: str, run_id: str) -> Iterable[Entry]:
     return reader.entries("decision", subject_prefix=run_prefix(dag_id, run_id))
 
 
-def _start_observed(service: Service, request: RedemptionRequest, decision: Entry, now: datetime, by: str) -> Redeemed:
-    """Record that training starts without a permit, and what would have blocked it."""
+def _start_observed(service: Service, request: RedemptionRequest, confirmed: Confirmed, by: str) -> Redeemed | None:
+    """Where the mode lets it: record that training starts without a permit, and what would have blocked it."""
+    with service.ledger.read() as reader:
+        now = service.now(reader)
+        decision = _observed(reader, request, confirmed, now)
+    if decision is None:
+        return None
     reasons = decision.body["decision"]["reasons"]
     body = {
         "run": request.run.to_dict(),
@@ -306,10 +290,10 @@ def _append_redemption(tx: Transaction, permit: Permit, entry: Entry, run: TaskR
     return tx.append("redemption", subject, body, recorded_at=now, by=by, via="airflow")[0]
 
 
-def _record_refusal(service: Service, run: TaskRun, refusal: GateError, now: datetime, by: str) -> None:
+def _record_refusal(service: Service, run: TaskRun, refusal: GateError, by: str) -> None:
     body: dict[str, Any] = {"run": run.to_dict(), "reason": refusal.reason, "message": refusal.message}
     with recording(service, patience=PATIENCE) as tx:
-        tx.append("refusal", run.key, body, recorded_at=now, by=by, via="airflow")
+        tx.append("refusal", run.key, body, recorded_at=service.now(tx), by=by, via="airflow")
 
 
 def _record_exposure(

@@ -14,18 +14,20 @@ from gate.domain.instants import parse_instant
 from gate.domain.remedies import REMEDIES
 from gate.domain.words import Reason, Requirement, Verdict
 from gate.errors import PermitRefused
-from gate.ledger.state import Touched, account_facts, feeds, touched_since
-from gate.ledger.store import Entry, Reader
+from gate.ledger.state import TOUCHING, Touched, account_facts, feeds, touched_by, touched_since
+from gate.ledger.store import Entry, Question, Reader
 from gate.permits.permit import Permit
 from gate.policy.evaluate import evaluate
+from gate.policy.table import Policy
 from gate.service.core import Service
-from gate.service.decisions import decided_again
+from gate.service.decisions import decided_again, deciding_again
 from gate.service.feeds import stale_feeds
-from gate.service.keyring import check_signer
+from gate.service.keyring import check_signed, ring_of
 from gate.service.overrides import override_stands
 from gate.service.tagging import dataset_key
 
 REF_BYTES = 32
+MANY = 2000  # entries since a decision that are read at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,19 +63,27 @@ def check_nothing_happened(service: Service, reader: Reader, standing: Standing,
         PermitRefused: with the reason.
     """
     permit, decision = standing.permit, standing.decision
-    check_signer(reader, standing.envelope)
-    touched = touched_since(reader, permit.checkpoint[0], reader.size)
+    keys, activations, newer, since = reader.ask(
+        Question("key"),
+        Question("policy_activation", newest=True),
+        deciding_again(decision),
+        Question(TOUCHING, start=permit.checkpoint[0], limit=MANY),
+    )
+    check_signed(standing.envelope, ring_of(keys))
+    touched = touched_by(since) if len(since) < MANY else touched_since(reader, permit.checkpoint[0])
     if standing.until is not None and now >= standing.until:
         raise _refused("a consent or a policy row started or ended since the decision", Reason.PERMIT_EXPIRED)
-    if decided_again(reader, decision):
+    if decided_again(decision, newer):
         raise _refused("the gate has decided again since this permit", Reason.PERMIT_MISMATCH)
     if permit.override is not None and not override_stands(reader, permit.override, now):
         raise _refused("the break-glass behind this permit is over", Reason.PERMIT_EXPIRED)
     if changed := _changed(touched, permit):
         raise _refused(f"the {changed} changed after the decision", Reason.PERMIT_MISMATCH)
     if permit.override is None and standing.rests_on_consent:
-        _check_feeds(service, reader, now)
-    members = reader.attachment(decision.body["accounts"])
+        _check_feeds(service.policy(reader, *activations), reader, now)
+    digest = decision.body["accounts"]
+    # Who is permitted may be a long list: without anybody who changed, it is enough that it is there.
+    members = reader.attachment(digest) if touched.accounts else b"" if reader.holds(digest) else None
     if members is None:
         raise _refused("the decision's accounts were erased", Reason.CANNOT_DECIDE)
     hit = sorted(ref for ref in touched.accounts if _contains(members, bytes.fromhex(ref)))
@@ -86,8 +96,8 @@ def check_nothing_happened(service: Service, reader: Reader, standing: Standing,
         )
 
 
-def _check_feeds(service: Service, reader: Reader, now: datetime) -> None:
-    stale = stale_feeds(service.policy(reader), feeds(reader), now)
+def _check_feeds(policy: Policy, reader: Reader, now: datetime) -> None:
+    stale = stale_feeds(policy, feeds(reader), now) if policy.feeds is not None else ()
     if stale:
         raise _refused(f"what these consent sources know may be out of date: {', '.join(stale)}", Reason.STALE_FEED)
 
@@ -97,13 +107,8 @@ def first_touch(reader: Reader, standing: Standing, start: int) -> Entry | None:
     members = reader.attachment(standing.decision.body["accounts"])
     if members is None:
         return None
-    for entry in reader.entries(start=start):
-        if entry.kind == "erasure":
-            refs = entry.body["account_refs"]
-        elif entry.kind in ("consent", "profile", "appointment") and entry.account_ref:
-            refs = [entry.account_ref]
-        else:
-            continue
+    for entry in reader.entries(("appointment", "consent", "erasure", "profile"), start=start):
+        refs = entry.body["account_refs"] if entry.kind == "erasure" else filter(None, [entry.account_ref])
         if any(_contains(members, bytes.fromhex(ref)) for ref in refs):
             return entry
     return None

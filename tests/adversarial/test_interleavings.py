@@ -39,14 +39,14 @@ from gate.ledger import records
 from gate.ledger.store import Entry, Reader, open_ledger
 from gate.ledger.verify import verify
 from gate.permits.keys import SigningKey
-from gate.permits.permit import Permit, issue
+from gate.permits.permit import Permit, issue, open_permit
 from gate.policy.table import load_policy
 from gate.service.consents import record_appointments, record_model, record_profile
 from gate.service.core import Service, append_policy_activation
 from gate.service.deciding import decide
 from gate.service.decisions import permit_subject
 from gate.service.ports import Redeemed, RedemptionRequest
-from gate.service.redeeming import open_permit, record_check, record_redemption
+from gate.service.redeeming import record_check, record_redemption
 from gate.service.standing import Standing, check_nothing_happened
 from gate.service.tagging import dataset_key, tag_dataset
 from support.turns import SteppedLedger, Turns
