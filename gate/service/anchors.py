@@ -9,11 +9,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 from gate.errors import InputError, LedgerUnavailable, TamperingFound
 from gate.ledger.checkpoints import Note, parse_note
 from gate.ledger.reading import Reader
-from gate.ledger.store import Transaction
+from gate.ledger.store import Ledger, Transaction, TreeHead
 from gate.service.auditing import checked_note, signed_note
 from gate.service.core import Service
 from gate.service.keyring import holds_signing_key
@@ -24,6 +25,7 @@ ELSEWHERE = "GATE_CHECKPOINTS"  # what messages call it: the URI may hold a pass
 NAME = "latest"
 
 _elsewhere: dict[str, tuple[float, str | None]] = {}  # place -> when we looked, and what was there
+_held: WeakKeyDictionary[Ledger, tuple[Note, TreeHead]] = WeakKeyDictionary()  # what was compared last, and where
 
 
 @contextmanager
@@ -105,7 +107,7 @@ def check_anchor(service: Service, reader: Reader) -> Note | None:
     if note is None:
         return None
     if note.size <= reader.size:
-        _compare(note, reader)
+        _check_holds(service, note, reader)
         return note
     # What another process published may be newer than our view, not than the truth.
     with service.ledger.read() as fresh:
@@ -142,6 +144,16 @@ def _checked(service: Service, text: str | None, where: str) -> Note | None:
             hint="put back the checkpoint that was kept elsewhere; the ledger is not trusted without it",
             reason="cannot_decide",
         ) from None
+
+
+def _check_holds(service: Service, note: Note, reader: Reader) -> None:
+    """Compare, unless the ledger goes on from a head that this very checkpoint was found in before."""
+    before = _held.get(service.ledger)
+    if before is not None and before[0] == note and reader.had(before[1]):
+        return
+    head = reader.head()
+    _compare(note, reader)
+    _held[service.ledger] = (note, head)
 
 
 def _compare(note: Note, reader: Reader) -> None:

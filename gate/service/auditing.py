@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from gate.errors import InputError, TamperingFound
 from gate.ledger.checkpoints import Note, note_text, sign_note, verify_note
 from gate.ledger.verify import verify
+from gate.permits.keys import PublicKey
 from gate.service.core import Service
 
 NOTE_NAME = "consent-gate"  # name of our signature line in checkpoints
@@ -87,8 +89,13 @@ def checked_note(service: Service, note: str) -> Note:
         InputError: it is malformed.
         TamperingFound: none did, or the signature is wrong.
     """
+    return _checked(note, service.pinned_keys)
+
+
+@lru_cache(maxsize=8)
+def _checked(note: str, keys: tuple[PublicKey, ...]) -> Note:
     refused = TamperingFound("no pinned key signed this checkpoint", where="checkpoint")
-    for key in service.pinned_keys:
+    for key in keys:
         try:
             return verify_note(note, NOTE_NAME, key.raw, key.verifies)
         except TamperingFound as error:

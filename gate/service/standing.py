@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -14,7 +14,7 @@ from gate.domain.instants import parse_instant
 from gate.domain.remedies import REMEDIES
 from gate.domain.words import Reason, Requirement, Verdict
 from gate.errors import PermitRefused
-from gate.ledger.state import TOUCHING, Touched, account_facts, feeds, touched_by, touched_since
+from gate.ledger.state import TOUCHING, Feed, Touched, account_facts, feeds, touched_by, touched_since
 from gate.ledger.store import Entry, Question, Reader
 from gate.permits.permit import Permit
 from gate.policy.evaluate import evaluate
@@ -63,9 +63,10 @@ def check_nothing_happened(service: Service, reader: Reader, standing: Standing,
         PermitRefused: with the reason.
     """
     permit, decision = standing.permit, standing.decision
-    keys, activations, newer, since = reader.ask(
+    keys, activations, reported, newer, since = reader.ask(
         Question("key"),
         Question("policy_activation", newest=True),
+        Question("feed", newest=True),
         deciding_again(decision),
         Question(TOUCHING, start=permit.checkpoint[0], limit=MANY),
     )
@@ -80,7 +81,7 @@ def check_nothing_happened(service: Service, reader: Reader, standing: Standing,
     if changed := _changed(touched, permit):
         raise _refused(f"the {changed} changed after the decision", Reason.PERMIT_MISMATCH)
     if permit.override is None and standing.rests_on_consent:
-        _check_feeds(service.policy(reader, *activations), reader, now)
+        _check_feeds(service.policy(reader, *activations), feeds(reader) if reported else (), now)
     digest = decision.body["accounts"]
     # Who is permitted may be a long list: without anybody who changed, it is enough that it is there.
     members = reader.attachment(digest) if touched.accounts else b"" if reader.holds(digest) else None
@@ -96,8 +97,8 @@ def check_nothing_happened(service: Service, reader: Reader, standing: Standing,
         )
 
 
-def _check_feeds(policy: Policy, reader: Reader, now: datetime) -> None:
-    stale = stale_feeds(policy, feeds(reader), now) if policy.feeds is not None else ()
+def _check_feeds(policy: Policy, known: Iterable[Feed], now: datetime) -> None:
+    stale = stale_feeds(policy, known, now)
     if stale:
         raise _refused(f"what these consent sources know may be out of date: {', '.join(stale)}", Reason.STALE_FEED)
 
