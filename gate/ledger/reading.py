@@ -298,6 +298,10 @@ class Reader:
         """Return an attachment's bytes by their digest (`sha256:…`); `None` when unknown or erased."""
         return self.connection.execute(queries.ATTACHMENT, {"digest_": digest}).scalar()
 
+    def holds(self, digest: str) -> bool:
+        """Whether an attachment is there: known, and not erased."""
+        return self.connection.execute(queries.ATTACHED, {"digest_": digest}).scalar() is not None
+
     def root_at(self, size: int) -> bytes:
         """Return the root the log had when it held `size` entries.
 

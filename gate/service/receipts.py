@@ -11,7 +11,6 @@ from gate.ledger.store import Entry, Reader
 from gate.permits.permit import open_permit
 from gate.permits.receipt import Receipt, issue_receipt
 from gate.service.core import Service
-from gate.service.keyring import keyring, signing_key_of
 from gate.service.ports import Redeemed
 from gate.service.redeeming import refused
 
@@ -30,11 +29,10 @@ def sign_receipt(service: Service, redeemed: Redeemed, nonce: str) -> Mapping[st
         KeyLost: the signing key is not there.
         InputError: not such a nonce.
     """
-    if redeemed.moment is not None:
-        head, ring = redeemed.moment
-    else:
+    head = redeemed.head
+    if head is None:
         with service.ledger.read() as reader:
-            head, ring = reader.head(), keyring(reader)
+            head = reader.head()
     receipt = Receipt(
         permit_id=redeemed.permit.permit_id if redeemed.permit else UNPERMITTED,
         run=redeemed.run,
@@ -43,7 +41,7 @@ def sign_receipt(service: Service, redeemed: Redeemed, nonce: str) -> Mapping[st
         checkpoint=(head.size, head.root.hex()),
         issued_at=service.clock(),  # when we answer; the redemption's own time was held against the ledger
     )
-    return issue_receipt(receipt, signing_key_of(service.settings, ring))
+    return issue_receipt(receipt, service.key)
 
 
 def find_redemption(service: Service, index: int, run: TaskRun) -> Redeemed | None:

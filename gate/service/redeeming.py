@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from gate.domain.dataset import Dataset, DatasetVersion
 from gate.domain.decision import WantedUse
@@ -16,20 +15,18 @@ from gate.domain.remedies import REMEDIES
 from gate.domain.run import Confirmed, TaskRun
 from gate.domain.words import TRAINING_PURPOSES, Reason
 from gate.errors import DatasetError, GateError, PermitRefused
-from gate.ledger.store import Entry, Question, Reader, Transaction
+from gate.ledger.store import Entry, Reader, Transaction
 from gate.permits.permit import Permit, check_bindings, open_permit
 from gate.scan.digest import measure
 from gate.service.anchors import check_anchor, recording
 from gate.service.core import Service
 from gate.service.decisions import permit_subject, read_outcome, run_prefix
 from gate.service.modes import Mode, current_mode
-from gate.service.ports import DecisionService, Moment, Redeemed, RedemptionRequest
-from gate.service.standing import Standing, check_nothing_happened, find_out, first_touch
+from gate.service.ports import DecisionService, Redeemed, RedemptionRequest
+from gate.service.standing import Standing, check_nothing_happened, first_touch
 
 NONCE_BYTES = 32
 PATIENCE = 1.0  # seconds between two published checkpoints while redemptions come in
-
-_T = TypeVar("_T")
 
 
 def redeem(service: DecisionService, run: TaskRun, reads: Sequence[Dataset], wanted: WantedUse, *, by: str) -> Redeemed:
@@ -111,31 +108,18 @@ def _redeem_now(service: Service, permit: Permit, found: _Found, run: TaskRun, b
         The redemption, and whether it is new.
     """
     envelope, index = found.entry.body["envelope"], permit.decision_index
-    decision = found.decision if found.decision and found.decision.idx == index else None
-    decision = decision or service.ledger.look(lambda reader: reader.entry(index))
-    standing, subject = Standing(permit, envelope, decision), redemption_subject(permit, run)
-
-    def record(tx: Transaction) -> tuple[Entry, bool, Moment]:
+    standing = Standing(permit, envelope, service.ledger.look(lambda reader: reader.entry(index)))
+    with recording(service, patience=PATIENCE) as tx:
         _check_single_run(tx, permit, run)  # first: another run's try has the same subject
-        now = find_out(tx, standing, subject)
-        done, at = now.redemption, now.redemption.recorded_at if now.redemption else service.now(tx)
+        done = tx.find("redemption", redemption_subject(permit, run))
+        new, at = done is None, service.now(tx) if done is None else done.recorded_at
         bound = {"dag_id": run.dag_id, "run_id": found.run_id, "task_id": run.task_id, "ledger_origin": tx.origin}
         check_bindings(permit, now=at, gate_dag_id=found.gate_dag_id, **bound)
         if done is None:
-            check_nothing_happened(service, tx, standing, at, now)
+            check_nothing_happened(service, tx, standing, at)
             done = _append_redemption(tx, permit, found.entry, run, at, by)
-        return done, now.redemption is None, Moment(tx.head(), now.ring)
-
-    done, new, moment = _in_transaction(service, record)
-    return Redeemed(permit, done.idx, run, permit.use, permit.datasets, index, envelope, moment=moment), new
-
-
-def _in_transaction(service: Service, work: Callable[[Transaction], _T]) -> _T:
-    begin = partial(recording, service, patience=PATIENCE)
-    if service.together is not None:
-        return service.together.do(begin, work)
-    with begin() as tx:
-        return work(tx)
+        head = tx.head()
+    return Redeemed(permit, done.idx, run, permit.use, permit.datasets, index, envelope, head=head), new
 
 
 def record_check(service: Service, redeemed: Redeemed) -> None:
@@ -176,25 +160,18 @@ def redemption_subject(permit: Permit, run: TaskRun) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A permit's entry, the run it must be bound to, and the DAG of its gate when that is another one.
-
-    `decision` is the newest decision of its own run; the permit may rest on another.
-    """
+    """A permit's entry, the run it must be bound to, and the DAG of its gate when that is another one."""
 
     entry: Entry
     run_id: str
     gate_dag_id: str | None = None
-    decision: Entry | None = None
 
 
 def _find_permit(reader: Reader, run: TaskRun, triggered_by: Iterable[tuple[str, str]] = ()) -> _Found | None:
     """Find the newest permit of the task: of its own run, else of the runs whose gates may permit for others."""
-    permits, decisions = reader.ask(
-        Question("permit", subject_prefix=permit_subject(run.dag_id, run.run_id, run.task_id)),
-        Question("decision", subject_prefix=run_prefix(run.dag_id, run.run_id)),
-    )
-    if permits:
-        return _Found(permits[-1], run.run_id, decision=decisions[-1] if decisions else None)
+    own = reader.latest("permit", permit_subject(run.dag_id, run.run_id, run.task_id))
+    if own is not None:
+        return _Found(own, run.run_id)
     others = []
     for gate_dag_id, run_id in triggered_by:
         entry = reader.latest("permit", permit_subject(run.dag_id, run_id, run.task_id, gate_dag_id=gate_dag_id))

@@ -22,7 +22,7 @@ from gate.policy.table import Policy
 from gate.service.core import Service
 from gate.service.decisions import decided_again, deciding_again
 from gate.service.feeds import stale_feeds
-from gate.service.keyring import LedgerKey, check_signed, ring_of
+from gate.service.keyring import check_signed, ring_of
 from gate.service.overrides import override_stands
 from gate.service.tagging import dataset_key
 
@@ -56,85 +56,36 @@ class Standing:
         return None if until is None else parse_instant(until)
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What the ledger says at one moment of everything a permit rests on, read with one statement.
-
-    Attributes:
-        ring: the ledger's keys.
-        touched: what the entries since the decision's checkpoint are about.
-        newer: decisions about the same run since then.
-        activation: the newest activation of a policy.
-        feeds: the consent sources that ever reported.
-        complete: whether the list of permitted accounts is there.
-        redemption: that of the try it was asked about.
-    """
-
-    ring: tuple[LedgerKey, ...]
-    touched: Touched
-    newer: list[Entry]
-    activation: Entry | None
-    feeds: tuple[Feed, ...]
-    complete: bool
-    redemption: Entry | None
-
-
-def find_out(reader: Reader, standing: Standing, redemption: str = "") -> Found:
-    """Ask the ledger, as it is now, about everything a permit rests on.
-
-    Args:
-        reader: the state that counts: to redeem, the transaction that records it.
-        redemption: the subject of a redemption to look for as well.
-    """
-    start = standing.permit.checkpoint[0]
-    keys, activations, reported, newer, since, members, redeemed = reader.ask(
-        Question("key"),
-        Question("policy_activation", newest=True),
-        Question("feed", newest=True),
-        deciding_again(standing.decision),
-        Question(TOUCHING, start=start, limit=MANY),
-        Question(attachment=standing.decision.body["accounts"]),
-        Question("redemption", subject=redemption),
-    )
-    return Found(
-        ring=ring_of(keys),
-        touched=touched_by(since) if len(since) < MANY else touched_since(reader, start),
-        newer=newer,
-        activation=next(iter(activations), None),
-        feeds=feeds(reader) if reported else (),
-        complete=bool(members),
-        redemption=next(iter(redeemed), None),
-    )
-
-
-def check_nothing_happened(
-    service: Service, reader: Reader, standing: Standing, now: datetime, found: Found | None = None
-) -> None:
+def check_nothing_happened(service: Service, reader: Reader, standing: Standing, now: datetime) -> None:
     """Refuse if an entry since the decision's checkpoint touches what it rested on (invariant 4), or time did.
-
-    Args:
-        found: what `find_out` found out in this very state, if it was asked before.
 
     Raises:
         PermitRefused: with the reason.
     """
     permit, decision = standing.permit, standing.decision
-    found = found or find_out(reader, standing)
-    touched = found.touched
-    check_signed(standing.envelope, found.ring)
+    keys, activations, reported, newer, since = reader.ask(
+        Question("key"),
+        Question("policy_activation", newest=True),
+        Question("feed", newest=True),
+        deciding_again(decision),
+        Question(TOUCHING, start=permit.checkpoint[0], limit=MANY),
+    )
+    check_signed(standing.envelope, ring_of(keys))
+    touched = touched_by(since) if len(since) < MANY else touched_since(reader, permit.checkpoint[0])
     if standing.until is not None and now >= standing.until:
         raise _refused("a consent or a policy row started or ended since the decision", Reason.PERMIT_EXPIRED)
-    if decided_again(decision, found.newer):
+    if decided_again(decision, newer):
         raise _refused("the gate has decided again since this permit", Reason.PERMIT_MISMATCH)
     if permit.override is not None and not override_stands(reader, permit.override, now):
         raise _refused("the break-glass behind this permit is over", Reason.PERMIT_EXPIRED)
     if changed := _changed(touched, permit):
         raise _refused(f"the {changed} changed after the decision", Reason.PERMIT_MISMATCH)
     if permit.override is None and standing.rests_on_consent:
-        _check_feeds(service.policy(reader, found.activation), found.feeds, now)
+        _check_feeds(service.policy(reader, *activations), feeds(reader) if reported else (), now)
+    digest = decision.body["accounts"]
     # Who is permitted may be a long list: without anybody who changed, it is enough that it is there.
-    members = reader.attachment(decision.body["accounts"]) if touched.accounts else b""
-    if members is None or not found.complete:
+    members = reader.attachment(digest) if touched.accounts else b"" if reader.holds(digest) else None
+    if members is None:
         raise _refused("the decision's accounts were erased", Reason.CANNOT_DECIDE)
     hit = sorted(ref for ref in touched.accounts if _contains(members, bytes.fromhex(ref)))
     if hit:
