@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Callable
 
-from benchmarks import coverage, decision, imports, permits, policy
+from benchmarks import coverage, decision, guard, imports, permits, policy, service
 
 ALL: tuple[Callable[[], list[dict[str, object]]], ...] = (
     imports.main,
@@ -14,6 +14,8 @@ ALL: tuple[Callable[[], list[dict[str, object]]], ...] = (
     coverage.main,
     decision.main,
     permits.main,
+    guard.main,
+    service.main,
 )
 
 

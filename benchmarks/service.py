@@ -20,10 +20,11 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import quantiles
 from typing import Any
+
+from benchmarks._permitted import permitted
 
 CLIENTS = 16
 WORKERS = 2
@@ -80,13 +81,14 @@ def main() -> list[dict[str, object]]:
         return [_row("redemptions", 0, 1, "", "not measured: GATE_TEST_POSTGRES_URL is not set")]
     with tempfile.TemporaryDirectory() as folder, _database(server) as url:
         os.environ["GATE_HOME"], os.environ["GATE_DATABASE_URL"] = folder, url
-        token, redemption = _permitted(Path(folder))
+        token, requests = permitted(Path(folder), runs=CLIENTS)
+        redemptions = [request.to_dict() for request in requests]
         engine, rows = _bare_table()
         rows.create(engine)  # before the processes race for it
         engine.dispose()
         headers = f"Authorization: Bearer {token}\r\n"
-        bare = _measured("bare_app", "/insert", "", redemption)
-        ours = _measured("gate_app", "/api/v1/redemptions", headers, redemption)
+        bare = _measured("bare_app", "/insert", "", redemptions)
+        ours = _measured("gate_app", "/api/v1/redemptions", headers, redemptions)
     note = f"p50 {ours['p50']:.0f} ms, {ours['cpu']:.1f} ms CPU of the service; "
     note += f"bare insert {bare['rate']:.0f}/s, p99 {bare['p99']:.0f} ms, {bare['cpu']:.1f} ms CPU"
     return [
@@ -106,66 +108,11 @@ def _row(what: str, measured: float, bar: float, unit: str, note: str) -> dict[s
     return {"what": what, "measured": round(measured, 2), "bar": bar, "unit": unit, "note": note}
 
 
-def _permitted(folder: Path) -> tuple[str, dict[str, Any]]:
-    """Set up a ledger with one permit; return a worker's token and what it sends, but for the try."""
-    from gate.domain.consent import Appointment, Profile, parse_consent_event
-    from gate.domain.dataset import dataset
-    from gate.domain.decision import wanted_use
-    from gate.domain.run import TaskRun
-    from gate.domain.words import Ownership, Role
-    from gate.service.consents import record_appointments, record_consent_events, record_model, record_profile
-    from gate.service.core import set_up
-    from gate.service.deciding import decide
-    from gate.service.outcome import Asking
-    from gate.service.ports import RedemptionRequest
-    from gate.service.settings import read_settings
-    from gate.service.tagging import tag_dataset
-    from gate.service.tokens import create_token
-
-    since, use = datetime(2023, 1, 1, tzinfo=UTC), wanted_use("train", "meeting_summary", "ms-1")
-    with set_up(read_settings()) as service:
-        record_model(service, "ms-1", Ownership.FIRST_PARTY, ["*"], "card", by="eve", via="cli")
-        names = [f"account-{number}" for number in range(200)]
-        record_appointments(
-            service, [Appointment(n, f"admin@{n}", "appoint", Role.ADMIN, since) for n in names], via="import"
-        )
-        for name in names:
-            record_profile(service, name, Profile("US", "none", "2023-08-07"), by="eve", via="cli")
-        record_consent_events(service, [parse_consent_event(_grant(name)) for name in names], by="eve", via="import")
-        path = folder / "chat.jsonl"
-        path.write_text("".join(json.dumps({"account_id": name, "text": "hello"}) + "\n" for name in names))
-        data = dataset(str(path), "account_id")
-        tag_dataset(service, data, ["chat"], by="service:bench", via="airflow")
-        asking = Asking(TaskRun("train", "run-1", "gate"), ("train",), "service:bench", "airflow")
-        outcome = decide(service, [data], use, asking)
-        assert outcome.allowed, outcome.reasons
-        measured: dict[str, str | None] = {version.key: version.digest for version in outcome.versions}
-        request = RedemptionRequest(TaskRun("train", "run-1", "train"), (data,), use, measured, secrets.token_hex(32))
-        token = create_token(service, "bench", ["redeem"], lifetime=timedelta(days=1), by="eve", via="cli")
-    return token.text, request.to_dict()
-
-
-def _grant(account: str) -> dict[str, Any]:
-    return {
-        "account_id": account,
-        "action": "grant",
-        "toggle": "share_for_training",
-        "categories": ["chat"],
-        "features": ["meeting_summary"],
-        "purposes": ["train"],
-        "principal": {"id": f"admin@{account}", "role": "admin"},
-        "notice": {"terms_version": "2023-08-07", "text_sha256": "ab" * 32},
-        "withdrawal_channel": "console",
-        "evidence": "form",
-        "effective_at": "2023-09-01T00:00:00Z",
-    }
-
-
-def _measured(app: str, path: str, headers: str, redemption: dict[str, Any]) -> dict[str, float]:
-    with _running(app) as port:
-        asyncio.run(_load(port, path, headers, redemption, 1_000_000, WARM_UP))
+def _measured(app: str, path: str, headers: str, redemptions: list[dict[str, Any]]) -> dict[str, float]:
+    with running(app) as port:
+        asyncio.run(_load(port, path, headers, redemptions, 1_000_000, WARM_UP))
         began, spent = time.perf_counter(), _cpu_of_children()
-        times = asyncio.run(_load(port, path, headers, redemption, 0, SECONDS))
+        times = asyncio.run(_load(port, path, headers, redemptions, 0, SECONDS))
         took, spent = time.perf_counter() - began, _cpu_of_children() - spent
     cuts = quantiles(times, n=100)
     each = spent / len(times) * 1000
@@ -181,7 +128,7 @@ def _cpu_of_children() -> float:
 
 
 async def _load(
-    port: int, path: str, headers: str, redemption: dict[str, Any], first: int, seconds: float
+    port: int, path: str, headers: str, redemptions: list[dict[str, Any]], first: int, seconds: float
 ) -> list[float]:
     """Send one redemption after the other from each client, every one for a try of its own."""
     times: list[float] = []
@@ -189,9 +136,9 @@ async def _load(
 
     async def client(number: int) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        tried = first + number
+        redemption, tried = redemptions[number], first
         while time.perf_counter() < until:
-            tried += CLIENTS
+            tried += 1
             body = json.dumps({**redemption, "run": {**redemption["run"], "try_number": tried}}).encode()
             head = f"POST {path} HTTP/1.1\r\nHost: x\r\n{headers}Content-Type: application/json\r\n"
             head += f"Content-Length: {len(body)}\r\n\r\n"
@@ -209,7 +156,8 @@ async def _load(
 
 
 @contextmanager
-def _running(app: str) -> Iterator[int]:
+def running(app: str) -> Iterator[int]:
+    """Serve one of this module's apps; yield the port."""
     with socket.socket() as place:
         place.bind(("127.0.0.1", 0))
         port = int(place.getsockname()[1])

@@ -289,13 +289,17 @@ def test_what_is_no_answer_decides_nothing(answer: Response, key: Sequence[Publi
                 ask()
 
 
-def test_it_tries_again_for_a_moment_and_then_gives_up(key: Sequence[PublicKey], tmp_path: Path) -> None:
+def test_it_tries_again_for_a_moment_and_then_gives_up(
+    key: Sequence[PublicKey], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     busy, fine = HTMLResponse("bad gateway", 502), JSONResponse({"size": 7})
     settings = read_settings(home=tmp_path)
     app, seen = answering(busy, busy, fine)
+    monkeypatch.setattr(sending, "RETRY_FOR", 30.0)  # a slow machine's first answer may take longer than a moment
     with listening(app) as url, RemoteService(url, TOKEN, key, settings=settings) as remote:
         assert remote.ledger_size() == 7
     assert len(seen) == 3
+    monkeypatch.setattr(sending, "RETRY_FOR", 2.0)
     app, seen = answering(busy)
     with listening(app) as url, RemoteService(url, TOKEN, key, settings=settings) as remote, refused():
         remote.ledger_size()
@@ -307,7 +311,10 @@ def test_it_tries_again_for_a_moment_and_then_gives_up(key: Sequence[PublicKey],
         assert len(seen) == 1
 
 
-def test_a_write_is_repeated_under_one_key(key: Sequence[PublicKey], tmp_path: Path) -> None:
+def test_a_write_is_repeated_under_one_key(
+    key: Sequence[PublicKey], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sending, "RETRY_FOR", 30.0)
     app, seen = answering(HTMLResponse("bad gateway", 502), JSONResponse({"index": 1}))
     with listening(app) as url, RemoteService(url, TOKEN, key, settings=read_settings(home=tmp_path)) as remote:
         assert remote.write("/acts", {"act": "mode"}) == {"index": 1}

@@ -263,13 +263,18 @@ def test_a_withdrawal_that_no_look_saw_is_seen_at_the_end(lab: Lab) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
 def test_signals_reach_the_command(lab: Lab, number: signal.Signals) -> None:
+    # A shell starts its background jobs, and so perhaps this very test, without SIGINT; a child gets the default back.
+    before = signal.signal(number, lambda *_: None)
     code = f"""
 import signal, sys, time
 signal.signal({int(number)}, lambda n, f: sys.exit(40 + n))
 open("started", "w").close()
 time.sleep(600)
 """
-    process = lab.start(sys.executable, "-c", code)
+    try:
+        process = lab.start(sys.executable, "-c", code)
+    finally:
+        signal.signal(number, before)
     until(started(lab).exists)
     process.send_signal(number)
     process.communicate(timeout=60)
