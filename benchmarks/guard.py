@@ -26,7 +26,9 @@ MAX_OF_BARE = 1.5
 
 _WORKER = """
 import json, sys, time
-import airflow.settings, airflow.plugins_manager, airflow.sdk.execution_time.task_runner
+import airflow.settings, airflow.plugins_manager
+import airflow.sdk.execution_time.task_runner
+import airflow.sdk.execution_time.supervisor  # a task is a fork of it
 from types import SimpleNamespace
 from airflow.sdk import DAG, BaseOperator
 

@@ -75,7 +75,7 @@ def _read(path: Path, rules: Rules) -> tuple[list[tuple[str, Finding]], list[tup
     from airflow.dag_processing.importers import get_importer_registry
 
     from gate.airflow.judging import gates_of, judge
-    from gate.service.clock import utc_now
+    from gate.domain.instants import utc_now
 
     now = utc_now()
     root = path if path.is_dir() else path.parent

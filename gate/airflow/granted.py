@@ -13,7 +13,7 @@ from gate.airflow.hook import open_gate
 from gate.domain.dataset import Dataset, DatasetVersion, dataset
 from gate.domain.run import TaskRun
 from gate.service.ports import Redeemed
-from gate.service.redeeming import check_still_standing
+from gate.service.worker import check_still_standing
 
 
 @dataclass

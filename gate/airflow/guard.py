@@ -81,7 +81,7 @@ class TrainingGuard:
         """
         from gate.airflow.granted import GrantedPermit
         from gate.airflow.settled import check_settled
-        from gate.service.redeeming import redeem
+        from gate.service.worker import redeem
 
         run = task_run(context)
         with airflow_errors():

@@ -37,7 +37,7 @@ def dag_policy(dag: Any) -> None:
         return  # nothing here can be marked, and no rule finds anything: DAGs of others cost no import
     from gate.airflow.guard import guard_of, put_guard
     from gate.airflow.judging import explain, judge
-    from gate.service.clock import utc_now
+    from gate.domain.instants import utc_now
 
     findings = judge(dag, rules, utc_now())
     if ungated := [found for found in findings if found.status == "ungated"]:

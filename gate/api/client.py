@@ -6,28 +6,28 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gate.api.sending import Line, Question, asking, bounded, check_type, judging, writing
 from gate.api.wire import unintelligible
 from gate.domain.dataset import DatasetVersion
 from gate.domain.decision import Decision, WantedUse, decision_from_dict
-from gate.domain.instants import parse_instant
+from gate.domain.instants import parse_instant, utc_now
+from gate.domain.remedies import refused
 from gate.domain.run import TaskRun
 from gate.domain.words import Category, Reason
 from gate.errors import InputError
 from gate.permits.keys import PublicKey
 from gate.permits.permit import Permit, open_permit
-from gate.permits.receipt import verify_receipt
+from gate.permits.receipt import UNPERMITTED, verify_receipt
 from gate.permits.succession import successors
-from gate.scan.census import Look
-from gate.service.clock import utc_now
-from gate.service.outcome import Asking, Outcome
 from gate.service.ports import Redeemed, RedemptionRequest, TagStatement, wanted_to_dict
-from gate.service.receipts import UNPERMITTED
-from gate.service.redeeming import refused
 from gate.service.settings import Settings, read_settings
-from gate.service.tagging import Tagged
+
+if TYPE_CHECKING:
+    from gate.scan.census import Look
+    from gate.service.outcome import Asking, Outcome
+    from gate.service.tagging import Tagged
 
 TIMEOUT = 30.0  # seconds for an ordinary answer
 MAX_PASSING = 536_870_912  # bytes of an answer with accounts that pass
@@ -123,7 +123,7 @@ class RemoteService:
         """Decide, record, issue permits."""
         body = {**_about(looks, wanted), "asking": asking.to_dict()}
         answer = self._line.json(writing("/decisions", body, _censuses(looks)))
-        return _understood(lambda: _checked(Outcome.from_dict(answer), asking.run))
+        return _understood(lambda: _outcome(answer, asking.run))
 
     def passing(self, looks: Sequence[Look], wanted: WantedUse, folder: Path) -> list[Path]:
         """Write, per dataset, who passes: Parquet as `write_subset` reads it, group 1."""
@@ -212,9 +212,7 @@ class RemoteService:
 
     def _outcome(self, question: Question) -> Outcome | None:
         found = self._line.json(question)
-        return _understood(
-            lambda: None if found["decision"] is None else _checked(Outcome.from_dict(found["decision"]))
-        )
+        return _understood(lambda: None if found["decision"] is None else _outcome(found["decision"]))
 
 
 def _understood(read: Callable[[], _T]) -> _T:
@@ -231,8 +229,11 @@ def _count(value: object) -> int:
     return value
 
 
-def _checked(outcome: Outcome, run: TaskRun | None = None) -> Outcome:
+def _outcome(answer: Any, run: TaskRun | None = None) -> Outcome:
     """Touch everything a caller will look at, so that a broken answer shows here and not there."""
+    from gate.service.outcome import Outcome
+
+    outcome = Outcome.from_dict(answer)
     _count(outcome.index)
     _ = outcome.decision, outcome.versions, outcome.checkpoint, outcome.reasons, outcome.passes
     if not isinstance(outcome.permits, dict) or not all(
@@ -245,6 +246,8 @@ def _checked(outcome: Outcome, run: TaskRun | None = None) -> Outcome:
 
 
 def _tagged(answer: Mapping[str, Any]) -> Tagged:
+    from gate.service.tagging import Tagged
+
     return Tagged(
         version=DatasetVersion.from_dict(answer["version"]),
         categories=frozenset(Category(word) for word in answer["categories"]),

@@ -68,8 +68,7 @@ def show(account: Account, as_json: bool = JSON) -> None:
 
 
 def _record(account: str, person: str, action: str, role: str, effective_at: str | None, as_json: bool) -> None:
-    from gate.domain.instants import format_instant
-    from gate.service.clock import utc_now
+    from gate.domain.instants import format_instant, utc_now
     from gate.service.consents import record_appointments
     from gate.service.core import open_service
     from gate.service.imports import parse_appointment

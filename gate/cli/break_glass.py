@@ -22,8 +22,7 @@ def request(
     as_json: bool = JSON,
 ) -> None:
     """Ask to break the glass for one run: over undecided rows, stale feeds and outages, never over deny or consent."""
-    from gate.domain.instants import format_instant
-    from gate.service.clock import utc_now
+    from gate.domain.instants import format_instant, utc_now
 
     # A few seconds less than 24 hours, for the service's clock is not ours.
     until = utc_now() + timedelta(hours=hours) - timedelta(seconds=30)

@@ -249,8 +249,7 @@ def _event(
     ownership: list[str] | None,
     effective_at: str | None,
 ) -> dict[str, Any]:
-    from gate.domain.instants import format_instant
-    from gate.service.clock import utc_now
+    from gate.domain.instants import format_instant, utc_now
 
     return {
         "account_id": account,

@@ -42,9 +42,9 @@ def verify(
     as_json: bool = JSON,
 ) -> None:
     """Check signature, form, time and bindings of a permit. Withdrawals since are seen only when it is redeemed."""
+    from gate.domain.instants import utc_now
     from gate.permits.keys import public_key_from_text
     from gate.permits.permit import verify_permit
-    from gate.service.clock import utc_now
 
     envelope, pinned = _envelope(file), [public_key_from_text(text) for text in key]
     bindings: dict[str, Any] = {"dag_id": dag, "run_id": run, "task_id": task, "gate_dag_id": gate_dag}

@@ -10,6 +10,11 @@ EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 LATEST = datetime(2100, 1, 1, tzinfo=UTC)
 
 
+def utc_now() -> datetime:
+    """Return the present instant."""
+    return datetime.now(UTC)
+
+
 def parse_instant(text: object, field: str = "time") -> datetime:
     """Read an RFC 3339 date-time with zone.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gate.domain.words import Reason
+from gate.errors import PermitRefused
 
 REMEDIES: dict[Reason, str] = {
     Reason.NO_CONSENT: "an owner or admin of each account must grant share_for_training (or enable_feature to infer)",
@@ -43,3 +44,8 @@ REMEDIES: dict[Reason, str] = {
     Reason.CANNOT_DECIDE: "something needed for the decision was not there: see the log, then retry",
 }
 """A sentence for every reason code."""
+
+
+def refused(message: str, reason: Reason) -> PermitRefused:
+    """Return the refusal of a permit, with the remedy of its reason."""
+    return PermitRefused(message, hint=REMEDIES[reason], reason=reason.value)

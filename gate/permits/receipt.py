@@ -22,6 +22,8 @@ from gate.permits.permit import is_count, is_permit_id, is_root, is_text
 RECEIPT_TYPE = "application/vnd.consent-gate.receipt.v1+json"
 FRESH = timedelta(seconds=60)  # how far `issued_at` may lie from the verifier's clock, either way
 NONCE_BYTES = 32
+UNPERMITTED = "00000000-0000-4000-8000-000000000000"
+"""Stands for the permit in the receipt of a start that the mode `observe` let through without one."""
 
 _NONCE = re.compile(rf"[0-9a-f]{{{2 * NONCE_BYTES}}}")
 _refused = partial(refusal, what="receipt", hint="ask the service again; if it answers the same, do not trust it")

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING
 
+from gate.domain.instants import utc_now
 from gate.errors import CheckFailed, InputError
 from gate.ledger import clock as ledger_clock
 
 if TYPE_CHECKING:
     from gate.ledger.store import Reader
     from gate.service.core import Service
-
-
-def utc_now() -> datetime:
-    """Return the current instant."""
-    return datetime.now(UTC)
 
 
 def steady_now(clock: Callable[[], datetime], reader: Reader) -> datetime:

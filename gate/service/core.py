@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from gate import __version__
 from gate.domain.canonical import canonical
+from gate.domain.instants import utc_now
 from gate.domain.run import Confirmed, TaskRun
 from gate.errors import CannotDecide, LedgerUnavailable
 from gate.ledger.store import Entry, Ledger, Reader, Transaction, create_ledger, open_ledger
@@ -26,7 +27,7 @@ from gate.permits.keys import (
 from gate.policy import DEFAULT_POLICY
 from gate.policy.table import Policy, load_policy, parse_policy
 from gate.service.actors import recorded_actor
-from gate.service.clock import steady_now, utc_now
+from gate.service.clock import steady_now
 from gate.service.keyring import read_pins, signing_key
 from gate.service.settings import Settings, read_settings
 

@@ -14,13 +14,13 @@ from gate.domain.dataset import Dataset, DatasetVersion
 from gate.domain.decision import Decision, Use, WantedUse, wanted_use
 from gate.domain.run import TaskRun
 from gate.errors import PermitRefused
-from gate.ledger.store import TreeHead
 from gate.permits.permit import Permit
 
 if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from gate.ledger.reading import TreeHead
     from gate.permits.keys import PublicKey
     from gate.scan.census import Look
     from gate.service.outcome import Asking, Outcome
@@ -254,7 +254,7 @@ class DecisionService(Protocol):
         """Exchange the permit, or record why not and raise.
 
         Raises:
-            PermitRefused: see `gate.service.redeeming.redeem`.
+            PermitRefused: see `gate.service.worker.redeem`.
         """
 
     def record_check(self, redeemed: Redeemed) -> None:

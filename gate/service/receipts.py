@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from gate.domain.remedies import refused
 from gate.domain.run import TaskRun
 from gate.domain.words import Reason
 from gate.ledger.store import Entry, Reader
 from gate.permits.permit import open_permit
-from gate.permits.receipt import Receipt, issue_receipt
+from gate.permits.receipt import UNPERMITTED, Receipt, issue_receipt
 from gate.service.core import Service
 from gate.service.ports import Redeemed
-from gate.service.redeeming import refused
-
-UNPERMITTED = "00000000-0000-4000-8000-000000000000"
-"""Stands for the permit in the receipt of a start that the mode `observe` let through without one."""
 
 
 def sign_receipt(service: Service, redeemed: Redeemed, nonce: str) -> Mapping[str, Any]:

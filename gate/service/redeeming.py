@@ -1,67 +1,28 @@
-"""Redeem a permit: the lock in front of training. Every answer, yes or no, is a ledger entry."""
+"""Redemption from the ledger's side: every answer to a worker, yes or no, is a ledger entry."""
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from gate.domain.dataset import Dataset, DatasetVersion
-from gate.domain.decision import WantedUse
+from gate.domain.dataset import DatasetVersion
 from gate.domain.instants import format_instant
-from gate.domain.remedies import REMEDIES
+from gate.domain.remedies import refused
 from gate.domain.run import Confirmed, TaskRun
 from gate.domain.words import TRAINING_PURPOSES, Reason
-from gate.errors import DatasetError, GateError, PermitRefused
+from gate.errors import GateError, PermitRefused
 from gate.ledger.store import Entry, Reader, Transaction
 from gate.permits.permit import Permit, check_bindings, open_permit
-from gate.scan.digest import measure
 from gate.service.anchors import check_anchor, recording
 from gate.service.core import Service
 from gate.service.decisions import permit_subject, read_outcome, run_prefix
 from gate.service.modes import Mode, current_mode
-from gate.service.ports import DecisionService, Redeemed, RedemptionRequest
+from gate.service.ports import Redeemed, RedemptionRequest
 from gate.service.standing import Standing, check_nothing_happened, first_touch
 
-NONCE_BYTES = 32
 PATIENCE = 1.0  # seconds between two published checkpoints while redemptions come in
-
-
-def redeem(service: DecisionService, run: TaskRun, reads: Sequence[Dataset], wanted: WantedUse, *, by: str) -> Redeemed:
-    """Exchange the run's permit for the right to train now.
-
-    Args:
-        service: the embedded service, or a remote one; the data is hashed here in both cases.
-        run: the training task's own try; redeeming is idempotent per try.
-        reads: the datasets the task declares to read; exactly these must be permitted.
-        wanted: the use the task declares.
-        by: who asks; see `recorded_actor`.
-
-    Raises:
-        PermitRefused: no permit, not for this, expired, or overtaken by a later entry; recorded before it is raised.
-        CannotDecide: Airflow or the ledger cannot be asked.
-    """
-    measured: dict[str, str | None] = {}
-    envelope = service.permit_of(run)
-    if envelope is not None:
-        try:
-            versions = open_permit(envelope, service.pinned_keys).datasets
-        except PermitRefused:
-            versions = ()  # whoever holds the ledger says no as well, and writes down why
-        measured = {version.key: _digest_now(version) for version in versions}
-    request = RedemptionRequest(run, tuple(reads), wanted, measured, secrets.token_hex(NONCE_BYTES))
-    return service.record_redemption(request, by=by)
-
-
-def check_still_standing(service: DecisionService, redeemed: Redeemed) -> None:
-    """Look again, for long trainings: raise if an entry since the decision takes the permission away.
-
-    Raises:
-        PermitRefused: with the reason, as at redemption.
-    """
-    service.record_check(redeemed)
 
 
 def permit_of(service: Service, run: TaskRun) -> Mapping[str, Any] | None:
@@ -207,13 +168,6 @@ def _verified(service: Service, request: RedemptionRequest, found: _Found | None
     return permit, found
 
 
-def _digest_now(version: DatasetVersion) -> str | None:
-    try:
-        return measure(version.dataset)[0].digest
-    except DatasetError:
-        return None
-
-
 def _check_digest(version: DatasetVersion, measured: Mapping[str, str | None]) -> None:
     name = version.dataset.name
     if version.key not in measured:
@@ -322,8 +276,3 @@ def refusal_of_run(service: Service, dag_id: str, run_id: str) -> Entry | None:
 
     with service.ledger.read() as reader:
         return decisions.refusal_of_run(reader, dag_id, run_id)
-
-
-def refused(message: str, reason: Reason) -> PermitRefused:
-    """Return a refusal with the remedy of its reason."""
-    return PermitRefused(message, hint=REMEDIES[reason], reason=reason.value)

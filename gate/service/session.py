@@ -14,7 +14,7 @@ from gate.domain.decision import WantedUse
 from gate.domain.run import TaskRun
 from gate.errors import InputError
 from gate.service.ports import DecisionService, Redeemed
-from gate.service.redeeming import check_still_standing, redeem
+from gate.service.worker import check_still_standing, redeem
 
 if TYPE_CHECKING:
     from gate.scan.opening import PermittedData
@@ -71,7 +71,7 @@ def begin(service: DecisionService, reads: Sequence[Dataset], wanted: WantedUse,
     """Redeem the permit of a task's try; doing so again for the same try gets the same redemption.
 
     Raises:
-        PermitRefused: see `gate.service.redeeming.redeem`.
+        PermitRefused: see `gate.service.worker.redeem`.
         CannotDecide: ledger, service or Airflow cannot be asked.
     """
     session = Session(service, redeem(service, run, reads, wanted, by=ACTOR))

@@ -11,7 +11,7 @@ from typing import Any
 from gate.domain.dataset import Dataset, DatasetVersion
 from gate.domain.decision import AccountFacts, AccountGroup, DatasetFacts, Facts, RowGroup
 from gate.domain.instants import parse_instant
-from gate.domain.remedies import REMEDIES
+from gate.domain.remedies import refused
 from gate.domain.words import Reason, Requirement, Verdict
 from gate.errors import PermitRefused
 from gate.ledger.state import TOUCHING, Feed, Touched, account_facts, feeds, touched_by, touched_since
@@ -73,20 +73,20 @@ def check_nothing_happened(service: Service, reader: Reader, standing: Standing,
     check_signed(standing.envelope, ring_of(keys))
     touched = touched_by(since) if len(since) < MANY else touched_since(reader, permit.checkpoint[0])
     if standing.until is not None and now >= standing.until:
-        raise _refused("a consent or a policy row started or ended since the decision", Reason.PERMIT_EXPIRED)
+        raise refused("a consent or a policy row started or ended since the decision", Reason.PERMIT_EXPIRED)
     if decided_again(decision, newer):
-        raise _refused("the gate has decided again since this permit", Reason.PERMIT_MISMATCH)
+        raise refused("the gate has decided again since this permit", Reason.PERMIT_MISMATCH)
     if permit.override is not None and not override_stands(reader, permit.override, now):
-        raise _refused("the break-glass behind this permit is over", Reason.PERMIT_EXPIRED)
+        raise refused("the break-glass behind this permit is over", Reason.PERMIT_EXPIRED)
     if changed := _changed(touched, permit):
-        raise _refused(f"the {changed} changed after the decision", Reason.PERMIT_MISMATCH)
+        raise refused(f"the {changed} changed after the decision", Reason.PERMIT_MISMATCH)
     if permit.override is None and standing.rests_on_consent:
         _check_feeds(service.policy(reader, *activations), feeds(reader) if reported else (), now)
     digest = decision.body["accounts"]
     # Who is permitted may be a long list: without anybody who changed, it is enough that it is there.
     members = reader.attachment(digest) if touched.accounts else b"" if reader.holds(digest) else None
     if members is None:
-        raise _refused("the decision's accounts were erased", Reason.CANNOT_DECIDE)
+        raise refused("the decision's accounts were erased", Reason.CANNOT_DECIDE)
     hit = sorted(ref for ref in touched.accounts if _contains(members, bytes.fromhex(ref)))
     if hit:
         reasons = _reasons_now(service, reader, permit, decision, hit, now)
@@ -100,7 +100,7 @@ def check_nothing_happened(service: Service, reader: Reader, standing: Standing,
 def _check_feeds(policy: Policy, known: Iterable[Feed], now: datetime) -> None:
     stale = stale_feeds(policy, known, now)
     if stale:
-        raise _refused(f"what these consent sources know may be out of date: {', '.join(stale)}", Reason.STALE_FEED)
+        raise refused(f"what these consent sources know may be out of date: {', '.join(stale)}", Reason.STALE_FEED)
 
 
 def first_touch(reader: Reader, standing: Standing, start: int) -> Entry | None:
@@ -155,7 +155,3 @@ def _reasons_now(
         if answer.verdict is Verdict.BLOCK:
             reasons |= {reason.value for reason in answer.reasons}
     return sorted(reasons) or [Reason.PERMIT_MISMATCH.value]
-
-
-def _refused(message: str, reason: Reason) -> PermitRefused:
-    return PermitRefused(message, hint=REMEDIES[reason], reason=reason.value)

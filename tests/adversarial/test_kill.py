@@ -13,9 +13,9 @@ import pytest
 from gate.domain.dataset import Dataset
 from gate.service.core import Service
 from gate.service.deciding import decide
-from gate.service.redeeming import redeem
 from gate.service.settings import read_settings
 from gate.service.tagging import tag_dataset
+from gate.service.worker import redeem
 from support.world import ASKING, TRAIN, USE, add_account, chat_file, event, new_service, reopen, say
 
 DRIVER = """
@@ -24,7 +24,7 @@ from pathlib import Path
 from support.world import ASKING, TRAIN, USE, reopen
 from gate.domain.dataset import dataset
 from gate.ledger import store
-from gate.service import deciding, redeeming
+from gate.service import deciding, redeeming, worker
 from gate.service.settings import read_settings
 
 home, path, act, step = sys.argv[1:]
@@ -64,7 +64,7 @@ data = dataset(path, "account_id")
 if act == "decide":
     deciding.decide(service, [data], USE, ASKING)
 else:
-    redeeming.redeem(service, TRAIN, [data], USE, by="service:airflow")
+    worker.redeem(service, TRAIN, [data], USE, by="service:airflow")
 """
 
 

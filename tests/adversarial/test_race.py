@@ -33,7 +33,7 @@ def withdraw_in_rounds(settings: Settings, barrier: Barrier) -> None:
 
 def redeem_in_rounds(settings: Settings, barrier: Barrier, datasets: list[Dataset]) -> None:
     from gate.errors import PermitRefused
-    from gate.service.redeeming import redeem
+    from gate.service.worker import redeem
 
     with reopen(settings) as service:
         for number, data in enumerate(datasets):
@@ -128,7 +128,7 @@ def _withdraw_some(settings: Settings, barrier: Barrier, mine: int) -> None:
 
 def _redeem_tries(settings: Settings, barrier: Barrier, datasets: list[Dataset], attempt: int) -> None:
     from gate.errors import PermitRefused
-    from gate.service.redeeming import redeem
+    from gate.service.worker import redeem
 
     with reopen(settings) as service:
         barrier.wait(WAIT)

@@ -17,8 +17,8 @@ from gate.errors import CannotDecide, GateError, LedgerUnavailable, PermitRefuse
 from gate.service.auditing import verify_ledger
 from gate.service.core import Service
 from gate.service.deciding import decide
-from gate.service.redeeming import redeem
 from gate.service.tagging import tag_dataset
+from gate.service.worker import redeem
 from support.served import Served, listening, served
 from support.world import ASKING, RUN, TRAIN, USE, Clock, add_account, chat_file, event, new_service, reopen, say
 

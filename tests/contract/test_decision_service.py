@@ -20,10 +20,10 @@ from gate.service.core import Service
 from gate.service.deciding import decide, preview
 from gate.service.outcome import Outcome
 from gate.service.ports import DecisionService, Redeemed
-from gate.service.redeeming import check_still_standing, redeem
 from gate.service.settings import read_settings
 from gate.service.subsetting import decide_on_subset
 from gate.service.tagging import Tagged, tag_dataset
+from gate.service.worker import check_still_standing, redeem
 from support.served import served
 from support.world import ASKING, RUN, TRAIN, USE, Clock, add_account, chat_file, event, new_service, say, use
 

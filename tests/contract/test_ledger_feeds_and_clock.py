@@ -6,11 +6,11 @@ from datetime import timedelta
 
 import pytest
 
+from gate.domain.instants import utc_now
 from gate.errors import CannotDecide
 from gate.ledger import clock, records
 from gate.ledger.state import feeds
 from gate.ledger.store import NewEntry
-from gate.service.clock import utc_now
 from support.ledgers import COMMON, NOW, check, fresh
 
 LATER = timedelta(hours=1)

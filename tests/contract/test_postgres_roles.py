@@ -22,9 +22,9 @@ from gate.ledger.store import NewEntry, open_ledger
 from gate.ledger.writing import KINDS, entry_bytes
 from gate.service.core import open_service, set_up
 from gate.service.deciding import decide
-from gate.service.redeeming import redeem
 from gate.service.settings import read_settings
 from gate.service.tagging import tag_dataset
+from gate.service.worker import redeem
 from support.databases import fresh_database
 from support.ledgers import COMMON, check, numbered
 from support.world import ASKING, START, TRAIN, USE, Clock, add_account, chat_file, event, new_service, say

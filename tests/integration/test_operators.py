@@ -15,9 +15,9 @@ import httpx
 import pytest
 
 from gate.api.airflow_identity import airflow_confirmation
+from gate.domain.instants import utc_now
 from gate.domain.run import Confirmed
 from gate.permits.keys import public_key_to_text
-from gate.service.clock import utc_now
 from gate.service.core import Service, open_service
 from gate.service.settings import read_settings
 from support.databases import fresh_database

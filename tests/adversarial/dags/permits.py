@@ -76,7 +76,7 @@ with a_dag("impersonated") as impersonated:
         """Redeem, from another task, the permit that waits for `train`."""
         from gate.airflow.hook import open_gate
         from gate.errors import GateError
-        from gate.service.redeeming import redeem
+        from gate.service.worker import redeem
 
         ours = TaskRun("impersonated", dag_run.run_id, "train", -1, 1)
         try:

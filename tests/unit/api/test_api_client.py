@@ -20,9 +20,9 @@ from gate.permits.keys import PublicKey
 from gate.service.core import Service, set_up
 from gate.service.deciding import decide
 from gate.service.ports import Redeemed, RedemptionRequest
-from gate.service.redeeming import check_still_standing, redeem
 from gate.service.settings import read_settings
 from gate.service.tagging import tag_dataset
+from gate.service.worker import check_still_standing, redeem
 from support.served import Served, listening, served
 from support.world import ASKING, RUN, TRAIN, USE, Clock, add_account, chat_file, event, new_service, say
 

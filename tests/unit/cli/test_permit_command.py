@@ -16,9 +16,9 @@ import pytest
 import gate
 from gate.cli.main import main
 from gate.domain.dataset import dataset
+from gate.domain.instants import utc_now
 from gate.permits import Permit, issue, issue_receipt, public_key_to_text, verify_permit
 from gate.scan.digest import measure
-from gate.service.clock import utc_now
 from gate.service.deciding import decide
 from gate.service.tagging import tag_dataset
 from support.permits import NOW, permit, receipt, signing_key

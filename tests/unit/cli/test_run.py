@@ -17,9 +17,9 @@ import pytest
 import gate
 from gate.cli.supervise import supervise
 from gate.domain.dataset import Dataset
+from gate.domain.instants import utc_now
 from gate.domain.run import TaskRun
 from gate.errors import CannotDecide, DatasetError, InputError, PermitRefused
-from gate.service.clock import utc_now
 from gate.service.core import Service, open_service
 from gate.service.deciding import decide
 from gate.service.session import ACTOR, run_of_environment

@@ -213,8 +213,9 @@ def test_tls_is_checked_by_the_worker(gate: Gate, home: Path, tmp_path: Path, mo
     with serving("--tls-cert", str(cert), "--tls-key", str(secret)) as (url, _):
         assert url.startswith("https://")
         until_ready(url, verify=False)
-        with RemoteService(url, token, pinned, settings=settings) as stranger, pytest.raises(CannotDecide):
-            stranger.ledger_size()
+        for spelled in (url, url.replace("https", "HTTPS")):
+            with RemoteService(spelled, token, pinned, settings=settings) as stranger, pytest.raises(CannotDecide):
+                stranger.ledger_size()
         monkeypatch.setenv("SSL_CERT_FILE", str(cert))
         with RemoteService(url, token, pinned, settings=settings) as worker:
             assert worker.ledger_size() == 4

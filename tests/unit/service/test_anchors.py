@@ -26,10 +26,10 @@ from gate.service.anchors import check_anchor, newest_note, publish, recording
 from gate.service.core import Service, open_service
 from gate.service.deciding import decide
 from gate.service.feeds import report_watermark
-from gate.service.redeeming import check_still_standing, redeem
 from gate.service.replaying import copy_entries, replay_missing
 from gate.service.tagging import tag_dataset
 from gate.service.tokens import create_token
+from gate.service.worker import check_still_standing, redeem
 from support.ledgers import check, numbered
 from support.world import ASKING, RUN, START, TRAIN, USE, Clock, add_account, chat_file, event, new_service, say
 

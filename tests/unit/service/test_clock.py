@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from gate.domain.instants import utc_now
 from gate.errors import CannotDecide, CheckFailed, InputError
 from gate.ledger.store import NewEntry
-from gate.service.clock import accept_clock, steady_now, utc_now
+from gate.service.clock import accept_clock, steady_now
 from gate.service.core import Service
 from support.ledgers import check, fresh
 from support.world import START, Clock, add_account, event, new_service, say

@@ -25,8 +25,9 @@ from gate.service.deciding import decide
 from gate.service.feeds import report_watermark
 from gate.service.outcome import Outcome
 from gate.service.ports import Redeemed
-from gate.service.redeeming import check_still_standing, redeem, refusal_of_run
+from gate.service.redeeming import refusal_of_run
 from gate.service.tagging import tag_dataset
+from gate.service.worker import check_still_standing, redeem
 from support.world import ASKING, RUN, TRAIN, USE, Clock, add_account, chat_file, event, new_service, say, use
 
 ALICE, BOB = Person("airflow", "alice"), Person("airflow", "bob")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from gate.domain.instants import format_instant
+from gate.domain.instants import format_instant, utc_now
 from gate.errors import CannotDecide, InputError, KeyLost, LedgerUnavailable, PermitRefused, TamperingFound
 from gate.ledger.checkpoints import Note
 from gate.permits.keys import PublicKey, create_key, load_key, public_key_to_text
@@ -24,7 +24,6 @@ from gate.service.acting import Person
 from gate.service.acts import act_alone, approve, propose, settle_keys
 from gate.service.anchors import check_anchor, publish
 from gate.service.auditing import checked_note, signed_checkpoint
-from gate.service.clock import utc_now
 from gate.service.core import Service
 from gate.service.deciding import decide
 from gate.service.keyring import (

@@ -15,8 +15,9 @@ from gate.policy.table import load_policy
 from gate.service.consents import record_model, record_profile
 from gate.service.core import Service, activate_policy
 from gate.service.deciding import decide
-from gate.service.redeeming import check_still_standing, redeem, refusal_of_run
+from gate.service.redeeming import refusal_of_run
 from gate.service.tagging import tag_dataset
+from gate.service.worker import check_still_standing, redeem
 from support.world import ASKING, RUN, TRAIN, USE, Clock, add_account, chat_file, event, new_service, say, use
 
 
