@@ -1,7 +1,7 @@
 # A throwaway PostgreSQL for the tests: its own folder, port and socket; sets GATE_TEST_POSTGRES_URL.
 PG_BIN=$(ls -d /usr/lib/postgresql/*/bin | sort -V | tail -n 1)
 PG_DIR=$(mktemp -d /tmp/gate-postgres.XXXXXX)
-PG_PORT=${PG_PORT:-55432}
+PG_PORT=${PG_PORT:-15432}
 
 as_postgres() {
     if [ "$(id -u)" = 0 ]; then (cd / && runuser -u postgres -- "$@"); else "$@"; fi

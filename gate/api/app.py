@@ -20,6 +20,7 @@ from gate.api.metrics import Metrics, Observing
 from gate.api.wire import API
 from gate.ledger.store import Ledger
 from gate.service.core import Service
+from gate.service.together import Together
 
 
 class Opened:
@@ -39,7 +40,9 @@ class Opened:
         if self._service is None:
             with self._lock:
                 if self._service is None:
-                    self._service = self._open()
+                    service = self._open()
+                    service.together = Together()
+                    self._service = service
         return self._service
 
     def ledger(self) -> Ledger:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -31,6 +32,9 @@ ROLES: dict[str, frozenset[str]] = {
 OPEN_PATHS = frozenset({"/healthz", "/readyz", f"{API}/openapi.json"})
 CSRF_HEADER = ("X-Requested-With", "consent-gate")
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+_Asked = tuple[asyncio.AbstractEventLoop, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,16 +76,36 @@ class Authenticator(Protocol):
 
 
 class TokenAuthenticator:
-    """Service tokens, looked up in the ledger at every request: a revocation counts at once."""
+    """Service tokens, looked up in the ledger at every request: a revocation counts at once.
+
+    Requests that come with one token while it is being looked up share the next look: none gets an answer that was
+    on its way when it came.
+    """
 
     def __init__(self, ledger: Callable[[], Ledger], clock: Callable[[], datetime]) -> None:
         self._ledger = ledger
         self._clock = clock
+        self._waiting: dict[_Asked, asyncio.Task[Principal]] = {}
+        self._looking: dict[_Asked, asyncio.Task[Principal]] = {}
 
     async def __call__(self, connection: HTTPConnection) -> Principal | None:
         """Return the service behind a token; see `Authenticator`."""
         text = bearer(connection)
-        return await run_in_threadpool(self._look_up, text) if text and is_token(text) else None
+        if not text or not is_token(text):
+            return None
+        asked = asyncio.get_running_loop(), text
+        if asked not in self._waiting:
+            self._waiting[asked] = asyncio.create_task(self._look_up_next(asked))
+        return await asyncio.shield(self._waiting[asked])  # who leaves takes the answer from nobody else
+
+    async def _look_up_next(self, asked: _Asked) -> Principal:
+        while asked in self._looking:
+            await asyncio.wait([self._looking[asked]])
+        self._looking[asked] = self._waiting.pop(asked)  # whoever comes from here on waits for another look
+        try:
+            return await run_in_threadpool(self._look_up, asked[1])
+        finally:
+            del self._looking[asked]
 
     def _look_up(self, text: str) -> Principal:
         token = self._ledger().look(lambda reader: find_token(reader, text))

@@ -20,7 +20,6 @@ ENTRY = select(tables.entry).where(_ENTRY.idx == bindparam("idx_"))
 FIND = select(tables.entry).where(_ENTRY.kind == bindparam("kind_"), _ENTRY.subject == bindparam("subject_"))
 REF = select(tables.opening.c.ref).where(tables.opening.c.value_digest == bindparam("digest_"))
 ATTACHMENT = select(tables.attachment.c.content).where(tables.attachment.c.digest == bindparam("digest_"))
-ATTACHED = select(tables.attachment.c.digest).where(tables.attachment.c.digest == bindparam("digest_"))
 NODE = select(tables.node.c.hash).where(
     tables.node.c.level == bindparam("level_"), tables.node.c.pos == bindparam("pos_")
 )
@@ -92,20 +91,22 @@ class Question:
         start: first place.
         newest: only the newest one.
         limit: at most so many, whichever.
+        attachment: instead of entries, the attachment of this digest; a stand-in answers if it is there.
     """
 
-    kind: str | tuple[str, ...]
+    kind: str | tuple[str, ...] = ()
     subject: str | None = None
     subject_prefix: str | None = None
     start: int | None = None
     newest: bool = False
     limit: int | None = None
+    attachment: str | None = None
 
     @property
     def values(self) -> dict[str, Any]:
         """The named conditions with their parameters."""
         kind = self.kind if isinstance(self.kind, str) else None
-        given = {"kind_": kind, "subject_": self.subject, "start_": self.start}
+        given = {"kind_": kind, "subject_": self.subject, "start_": self.start, "digest_": self.attachment}
         some = {name: value for name, value in given.items() if value is not None}
         return some | (beginning_with(self.subject_prefix) if self.subject_prefix else {})
 
@@ -131,6 +132,9 @@ def together(questions: Sequence[Question]) -> tuple[CompoundSelect[Any], dict[s
 def _together(shapes: Sequence[tuple[frozenset[str], tuple[str, ...], bool, int | None]]) -> CompoundSelect[Any]:
     parts = []
     for number, (names, kinds, newest, limit) in enumerate(shapes):
+        if "digest_" in names:
+            parts.append(_stand_in(number))
+            continue
         conditions = _conditions(str(number))
         part = select(literal_column(str(number)).label("question"), tables.entry)
         part = part.where(*(conditions[name] for name in sorted(names)))
@@ -142,3 +146,15 @@ def _together(shapes: Sequence[tuple[frozenset[str], tuple[str, ...], bool, int 
             part = select(part.limit(1 if newest else limit).subquery())
         parts.append(part)
     return union_all(*parts)
+
+
+def _stand_in(number: int) -> Select[Any]:
+    """Return the part that answers with an attachment's digest in the place of an entry's subject."""
+    digest = tables.attachment.c.digest
+    texts = [
+        literal_column(f"{number}").label("question"),
+        literal_column("-1"),
+        literal_column("'attachment'"),
+        digest,
+    ]
+    return select(*texts, null(), null(), null(), null()).where(digest == bindparam(f"digest_{number}"))

@@ -187,6 +187,8 @@ class Reader:
 
     def ask(self, *questions: Question) -> list[list[Entry]]:
         """Answer several questions with one statement: per question its entries, in the log's order."""
+        if not questions:
+            return []
         statement, wanted = queries.together(questions)
         answers: list[list[Entry]] = [[] for _ in questions]
         for number, *row in self.connection.execute(statement, wanted):
@@ -297,10 +299,6 @@ class Reader:
     def attachment(self, digest: str) -> bytes | None:
         """Return an attachment's bytes by their digest (`sha256:…`); `None` when unknown or erased."""
         return self.connection.execute(queries.ATTACHMENT, {"digest_": digest}).scalar()
-
-    def holds(self, digest: str) -> bool:
-        """Whether an attachment is there: known, and not erased."""
-        return self.connection.execute(queries.ATTACHED, {"digest_": digest}).scalar() is not None
 
     def root_at(self, size: int) -> bytes:
         """Return the root the log had when it held `size` entries.

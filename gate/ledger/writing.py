@@ -14,6 +14,7 @@ from gate.domain.canonical import Json, canonical, sha256_hex
 from gate.domain.instants import format_instant
 from gate.errors import CannotDecide
 from gate.ledger import merkle, tables
+from gate.ledger.queries import Question
 from gate.ledger.reading import Entry, Reader, TreeHead, chunks, make_ref, opening_bytes, value_digest
 
 VERSION = 1  # of the entry format, see docs/ledger.md
@@ -129,6 +130,14 @@ class Transaction(Reader):
         if found is None:
             self._absent.add((kind, subject))
         return found
+
+    def ask(self, *questions: Question) -> list[list[Entry]]:
+        """Answer several questions with one statement: per question its entries, in the log's order."""
+        answers = super().ask(*questions)
+        for question, answer in zip(questions, answers, strict=True):
+            if isinstance(question.kind, str) and question.subject is not None and not answer:
+                self._absent.add((question.kind, question.subject))
+        return answers
 
     def append(
         self,

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 from weakref import WeakKeyDictionary
 
 from gate.errors import InputError, LedgerUnavailable, TamperingFound
@@ -23,7 +24,9 @@ from gate.service.settings import Settings
 ELSEWHERE_EVERY = 60.0  # seconds between two looks at, or writes to, the second place
 ELSEWHERE = "GATE_CHECKPOINTS"  # what messages call it: the URI may hold a password
 NAME = "latest"
+LATE = 5  # times its patience after which nobody goes on unpublished
 
+_publishing = Lock()  # held by the thread that publishes; nobody ever waits for it
 _elsewhere: dict[str, tuple[float, str | None]] = {}  # place -> when we looked, and what was there
 _held: WeakKeyDictionary[Ledger, tuple[Note, TreeHead]] = WeakKeyDictionary()  # what was compared last, and where
 
@@ -38,11 +41,41 @@ def recording(service: Service, *, patience: float = 0.0) -> Iterator[Transactio
     Raises:
         LedgerUnavailable, TamperingFound: as `check_anchor`; nothing is written.
     """
+    with writing(service) as tx:
+        yield tx
+    publish_when_due(service, tx.size, patience)
+
+
+@contextmanager
+def writing(service: Service) -> Iterator[Transaction]:
+    """Open the writing transaction on a ledger that lacks nothing; `publish_when_due` belongs after it.
+
+    Raises:
+        LedgerUnavailable, TamperingFound: as `check_anchor`; nothing is written.
+    """
     with service.ledger.write() as tx:
         check_anchor(service, tx)
         yield tx
-    if _age(service.settings.checkpoint_path) >= patience:
-        publish(service, tx.size)
+
+
+def publish_when_due(service: Service, size: int, patience: float) -> None:
+    """Publish a checkpoint of at least `size` entries if the last publication is `patience` seconds old.
+
+    While one thread does so the others go on, unless that takes far too long: then each does it itself.
+
+    Raises:
+        LedgerUnavailable: as `publish`.
+    """
+    age = _age(service.settings.checkpoint_path)
+    if age < patience:
+        return
+    first = _publishing.acquire(blocking=False)
+    try:
+        if first or age >= LATE * patience:
+            publish(service, size)
+    finally:
+        if first:
+            _publishing.release()
 
 
 def publish(

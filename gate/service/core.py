@@ -30,6 +30,7 @@ from gate.service.actors import recorded_actor
 from gate.service.clock import steady_now
 from gate.service.keyring import read_pins, signing_key
 from gate.service.settings import Settings, read_settings
+from gate.service.together import Together
 
 if TYPE_CHECKING:
     from gate.domain.decision import Decision, WantedUse
@@ -62,6 +63,7 @@ class Service:
         clock: returns the present instant; asked once per operation.
         confirm: asks Airflow whether that very try is running now; raises `PermitRefused` when it is not, and
             `CannotDecide` when Airflow cannot be asked.
+        together: lets redemptions that come at the same time share transactions; for a service that has many callers.
 
     It is a `gate.service.ports.DecisionService`: the methods below the keys are what a worker asks of it.
     """
@@ -70,6 +72,7 @@ class Service:
     ledger: Ledger
     clock: Callable[[], datetime] = utc_now
     confirm: Callable[[TaskRun], Confirmed] = _nobody_confirms
+    together: Together | None = None
     _policies: dict[tuple[str, str], Policy] = field(default_factory=dict, init=False, repr=False)
 
     def __enter__(self) -> Service:

@@ -163,7 +163,12 @@ def signing_key(settings: Settings, reader: Reader) -> SigningKey:
     Raises:
         KeyLost: it is not where it should be, or is another one.
     """
-    signing = _signing(keyring(reader))
+    return signing_key_of(settings, keyring(reader))
+
+
+def signing_key_of(settings: Settings, ring: Sequence[LedgerKey]) -> SigningKey:
+    """Load the private half of the key that signs among these; see `signing_key`."""
+    signing = _signing(ring)
     if signing is None:
         return load_key(settings.key_path)
     return load_key(key_file(settings, signing.number), signing.public.key_id)

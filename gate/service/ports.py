@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from gate.domain.dataset import Dataset, DatasetVersion
 from gate.domain.decision import Decision, Use, WantedUse, wanted_use
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from gate.ledger.reading import TreeHead
     from gate.permits.keys import PublicKey
     from gate.scan.census import Look
+    from gate.service.keyring import LedgerKey
     from gate.service.outcome import Asking, Outcome
     from gate.service.settings import Settings
     from gate.service.tagging import Tagged
@@ -120,6 +121,13 @@ class RedemptionRequest:
         )
 
 
+class Moment(NamedTuple):
+    """The ledger when something was recorded: its head, and its keys."""
+
+    head: TreeHead
+    ring: tuple[LedgerKey, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Redeemed:
     """The right to train, recorded.
@@ -133,7 +141,7 @@ class Redeemed:
         decision_index: the decision it rests on.
         envelope: the permit as it was signed.
         receipt: the decision service's signed answer; `None` in the embedded mode.
-        head: size and root of the ledger when this was recorded, if it was just now.
+        moment: the ledger when this was recorded or found, if it was just now.
     """
 
     permit: Permit | None
@@ -144,7 +152,7 @@ class Redeemed:
     decision_index: int
     envelope: Mapping[str, Any] | None = None
     receipt: Mapping[str, Any] | None = None
-    head: TreeHead | None = field(default=None, compare=False)
+    moment: Moment | None = field(default=None, compare=False, repr=False)
 
     @property
     def observed(self) -> bool:

@@ -12,6 +12,7 @@ from gate.ledger.store import Entry, Reader
 from gate.permits.permit import open_permit
 from gate.permits.receipt import UNPERMITTED, Receipt, issue_receipt
 from gate.service.core import Service
+from gate.service.keyring import keyring, signing_key_of
 from gate.service.ports import Redeemed
 
 
@@ -26,10 +27,11 @@ def sign_receipt(service: Service, redeemed: Redeemed, nonce: str) -> Mapping[st
         KeyLost: the signing key is not there.
         InputError: not such a nonce.
     """
-    head = redeemed.head
-    if head is None:
+    if redeemed.moment is not None:
+        head, ring = redeemed.moment
+    else:
         with service.ledger.read() as reader:
-            head = reader.head()
+            head, ring = reader.head(), keyring(reader)
     receipt = Receipt(
         permit_id=redeemed.permit.permit_id if redeemed.permit else UNPERMITTED,
         run=redeemed.run,
@@ -38,7 +40,7 @@ def sign_receipt(service: Service, redeemed: Redeemed, nonce: str) -> Mapping[st
         checkpoint=(head.size, head.root.hex()),
         issued_at=service.clock(),  # when we answer; the redemption's own time was held against the ledger
     )
-    return issue_receipt(receipt, service.key)
+    return issue_receipt(receipt, signing_key_of(service.settings, ring))
 
 
 def find_redemption(service: Service, index: int, run: TaskRun) -> Redeemed | None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from gate.domain.dataset import DatasetVersion
@@ -13,14 +14,16 @@ from gate.domain.remedies import refused
 from gate.domain.run import Confirmed, TaskRun
 from gate.domain.words import TRAINING_PURPOSES, Reason
 from gate.errors import GateError, PermitRefused
-from gate.ledger.store import Entry, Reader, Transaction
+from gate.ledger.store import Entry, NewEntry, Question, Reader, Transaction
 from gate.permits.permit import Permit, check_bindings, open_permit
-from gate.service.anchors import check_anchor, recording
+from gate.service.anchors import check_anchor, publish_when_due, recording, writing
 from gate.service.core import Service
 from gate.service.decisions import permit_subject, read_outcome, run_prefix
+from gate.service.keyring import LedgerKey
 from gate.service.modes import Mode, current_mode
-from gate.service.ports import Redeemed, RedemptionRequest
-from gate.service.standing import Standing, check_nothing_happened, first_touch
+from gate.service.ports import Moment, Redeemed, RedemptionRequest
+from gate.service.standing import Standing, check_nothing_happened, first_touch, found_out, questions
+from gate.service.together import Together, Work
 
 PATIENCE = 1.0  # seconds between two published checkpoints while redemptions come in
 
@@ -69,18 +72,31 @@ def _redeem_now(service: Service, permit: Permit, found: _Found, run: TaskRun, b
         The redemption, and whether it is new.
     """
     envelope, index = found.entry.body["envelope"], permit.decision_index
-    standing = Standing(permit, envelope, service.ledger.look(lambda reader: reader.entry(index)))
-    with recording(service, patience=PATIENCE) as tx:
+    decision = found.decision if found.decision and found.decision.idx == index else None
+    decision = decision or service.ledger.look(lambda reader: reader.entry(index))
+    standing, subject = Standing(permit, envelope, decision), redemption_subject(permit, run)
+
+    ring: tuple[LedgerKey, ...] = ()
+
+    def judge(tx: Transaction, answers: Sequence[list[Entry]]) -> NewEntry:
+        nonlocal ring
         _check_single_run(tx, permit, run)  # first: another run's try has the same subject
-        done = tx.find("redemption", redemption_subject(permit, run))
-        new, at = done is None, service.now(tx) if done is None else done.recorded_at
+        now = found_out(tx, standing, answers)
+        ring, done = now.ring, now.redemption
+        at = service.now(tx) if done is None else done.recorded_at
         bound = {"dag_id": run.dag_id, "run_id": found.run_id, "task_id": run.task_id, "ledger_origin": tx.origin}
         check_bindings(permit, now=at, gate_dag_id=found.gate_dag_id, **bound)
         if done is None:
-            check_nothing_happened(service, tx, standing, at)
-            done = _append_redemption(tx, permit, found.entry, run, at, by)
-        head = tx.head()
-    return Redeemed(permit, done.idx, run, permit.use, permit.datasets, index, envelope, head=head), new
+            check_nothing_happened(service, tx, standing, at, now)
+        return NewEntry("redemption", subject, _redemption(permit, found.entry, run), at, by, "airflow")
+
+    # A permit for the first run that redeems it is redeemed alone: works of one transaction do not see each other.
+    together = service.together if permit.gate_dag_id is None and service.together else Together()
+    done = together.perform(partial(writing, service), Work(questions(standing, subject), judge))
+    publish_when_due(service, done.head.size, PATIENCE)
+    moment = Moment(done.head, ring)
+    answer = Redeemed(permit, done.entry.idx, run, permit.use, permit.datasets, index, envelope, moment=moment)
+    return answer, done.new
 
 
 def record_check(service: Service, redeemed: Redeemed) -> None:
@@ -121,18 +137,25 @@ def redemption_subject(permit: Permit, run: TaskRun) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A permit's entry, the run it must be bound to, and the DAG of its gate when that is another one."""
+    """A permit's entry, the run it must be bound to, and the DAG of its gate when that is another one.
+
+    `decision` is the newest decision of its own run; the permit may rest on another.
+    """
 
     entry: Entry
     run_id: str
     gate_dag_id: str | None = None
+    decision: Entry | None = None
 
 
 def _find_permit(reader: Reader, run: TaskRun, triggered_by: Iterable[tuple[str, str]] = ()) -> _Found | None:
     """Find the newest permit of the task: of its own run, else of the runs whose gates may permit for others."""
-    own = reader.latest("permit", permit_subject(run.dag_id, run.run_id, run.task_id))
-    if own is not None:
-        return _Found(own, run.run_id)
+    permits, decisions = reader.ask(
+        Question("permit", subject_prefix=permit_subject(run.dag_id, run.run_id, run.task_id)),
+        Question("decision", subject_prefix=run_prefix(run.dag_id, run.run_id)),
+    )
+    if permits:
+        return _Found(permits[-1], run.run_id, decision=decisions[-1] if decisions else None)
     others = []
     for gate_dag_id, run_id in triggered_by:
         entry = reader.latest("permit", permit_subject(run.dag_id, run_id, run.task_id, gate_dag_id=gate_dag_id))
@@ -232,16 +255,14 @@ def _start_observed(service: Service, request: RedemptionRequest, confirmed: Con
     return Redeemed(None, entry.idx, request.run, outcome.decision.use, outcome.versions, decision.idx)
 
 
-def _append_redemption(tx: Transaction, permit: Permit, entry: Entry, run: TaskRun, now: datetime, by: str) -> Entry:
-    body = {
+def _redemption(permit: Permit, entry: Entry, run: TaskRun) -> dict[str, Any]:
+    return {
         "permit_id": permit.permit_id,
         "permit": entry.idx,
         "decision": permit.decision_index,
         "run": run.to_dict(),
         "datasets": [version.digest for version in permit.datasets],
     }
-    subject = redemption_subject(permit, run)
-    return tx.append("redemption", subject, body, recorded_at=now, by=by, via="airflow")[0]
 
 
 def _record_refusal(service: Service, run: TaskRun, refusal: GateError, by: str) -> None:

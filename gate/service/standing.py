@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -22,7 +22,7 @@ from gate.policy.table import Policy
 from gate.service.core import Service
 from gate.service.decisions import decided_again, deciding_again
 from gate.service.feeds import stale_feeds
-from gate.service.keyring import check_signed, ring_of
+from gate.service.keyring import LedgerKey, check_signed, ring_of
 from gate.service.overrides import override_stands
 from gate.service.tagging import dataset_key
 
@@ -56,36 +56,93 @@ class Standing:
         return None if until is None else parse_instant(until)
 
 
-def check_nothing_happened(service: Service, reader: Reader, standing: Standing, now: datetime) -> None:
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the ledger says at one moment of everything a permit rests on, read with one statement.
+
+    Attributes:
+        ring: the ledger's keys.
+        touched: what the entries since the decision's checkpoint are about.
+        newer: decisions about the same run since then.
+        activation: the newest activation of a policy.
+        feeds: the consent sources that ever reported.
+        complete: whether the list of permitted accounts is there.
+        redemption: that of the try it was asked about.
+    """
+
+    ring: tuple[LedgerKey, ...]
+    touched: Touched
+    newer: list[Entry]
+    activation: Entry | None
+    feeds: tuple[Feed, ...]
+    complete: bool
+    redemption: Entry | None
+
+
+def questions(standing: Standing, redemption: str = "") -> tuple[Question, ...]:
+    """Return what must be asked about everything a permit rests on.
+
+    Args:
+        redemption: the subject of a redemption to look for as well.
+    """
+    return (
+        Question("key"),
+        Question("policy_activation", newest=True),
+        Question("feed", newest=True),
+        deciding_again(standing.decision),
+        Question(TOUCHING, start=standing.permit.checkpoint[0], limit=MANY),
+        Question(attachment=standing.decision.body["accounts"]),
+        Question("redemption", subject=redemption),
+    )
+
+
+def found_out(reader: Reader, standing: Standing, answers: Sequence[list[Entry]]) -> Found:
+    """Read the answers to `questions`.
+
+    Args:
+        reader: the state that answered and that counts: to redeem, the transaction that records it.
+    """
+    keys, activations, reported, newer, since, members, redeemed = answers
+    start = standing.permit.checkpoint[0]
+    return Found(
+        ring=ring_of(keys),
+        touched=touched_by(since) if len(since) < MANY else touched_since(reader, start),
+        newer=newer,
+        activation=next(iter(activations), None),
+        feeds=feeds(reader) if reported else (),
+        complete=bool(members),
+        redemption=next(iter(redeemed), None),
+    )
+
+
+def check_nothing_happened(
+    service: Service, reader: Reader, standing: Standing, now: datetime, found: Found | None = None
+) -> None:
     """Refuse if an entry since the decision's checkpoint touches what it rested on (invariant 4), or time did.
+
+    Args:
+        found: what was found out in this very state, if it was asked before.
 
     Raises:
         PermitRefused: with the reason.
     """
     permit, decision = standing.permit, standing.decision
-    keys, activations, reported, newer, since = reader.ask(
-        Question("key"),
-        Question("policy_activation", newest=True),
-        Question("feed", newest=True),
-        deciding_again(decision),
-        Question(TOUCHING, start=permit.checkpoint[0], limit=MANY),
-    )
-    check_signed(standing.envelope, ring_of(keys))
-    touched = touched_by(since) if len(since) < MANY else touched_since(reader, permit.checkpoint[0])
+    found = found or found_out(reader, standing, reader.ask(*questions(standing)))
+    touched = found.touched
+    check_signed(standing.envelope, found.ring)
     if standing.until is not None and now >= standing.until:
         raise refused("a consent or a policy row started or ended since the decision", Reason.PERMIT_EXPIRED)
-    if decided_again(decision, newer):
+    if decided_again(decision, found.newer):
         raise refused("the gate has decided again since this permit", Reason.PERMIT_MISMATCH)
     if permit.override is not None and not override_stands(reader, permit.override, now):
         raise refused("the break-glass behind this permit is over", Reason.PERMIT_EXPIRED)
     if changed := _changed(touched, permit):
         raise refused(f"the {changed} changed after the decision", Reason.PERMIT_MISMATCH)
     if permit.override is None and standing.rests_on_consent:
-        _check_feeds(service.policy(reader, *activations), feeds(reader) if reported else (), now)
-    digest = decision.body["accounts"]
+        _check_feeds(service.policy(reader, found.activation), found.feeds, now)
     # Who is permitted may be a long list: without anybody who changed, it is enough that it is there.
-    members = reader.attachment(digest) if touched.accounts else b"" if reader.holds(digest) else None
-    if members is None:
+    members = reader.attachment(decision.body["accounts"]) if touched.accounts else b""
+    if members is None or not found.complete:
         raise refused("the decision's accounts were erased", Reason.CANNOT_DECIDE)
     hit = sorted(ref for ref in touched.accounts if _contains(members, bytes.fromhex(ref)))
     if hit:

@@ -40,13 +40,13 @@ def die_after(function):
     return wrapped
 
 def dies_before_commit(kind):
-    append = store.Transaction.append
-    def wrapped(self, entry_kind, *args, **kwargs):
-        result = append(self, entry_kind, *args, **kwargs)
-        if entry_kind == kind:
+    append_many = store.Transaction.append_many
+    def wrapped(self, entries):
+        result = append_many(self, entries)
+        if any(entry.kind == kind for entry, _ in result):
             die()
         return result
-    store.Transaction.append = wrapped
+    store.Transaction.append_many = wrapped
 
 match step:
     case "before-gathering": deciding.gather = die
