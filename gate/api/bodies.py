@@ -118,3 +118,4 @@ class Check(Body):
 
     index: Count
     run: Run
+    nonce: Nonce

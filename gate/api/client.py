@@ -19,7 +19,7 @@ from gate.domain.words import Category, Reason
 from gate.errors import InputError
 from gate.permits.keys import PublicKey
 from gate.permits.permit import Permit, open_permit
-from gate.permits.receipt import UNPERMITTED, verify_receipt
+from gate.permits.receipt import UNPERMITTED, new_nonce, verify_receipt
 from gate.permits.succession import successors
 from gate.service.ports import Redeemed, RedemptionRequest, TagStatement, wanted_to_dict
 from gate.service.settings import Settings, read_settings
@@ -159,26 +159,21 @@ class RemoteService:
         envelope = answer.get("envelope")
         permit = None if envelope is None else self._permit(envelope, request)
         redeemed = _understood(lambda: Redeemed.from_dict(answer, permit))
-        receipt = verify_receipt(
-            redeemed.receipt,
-            self.pinned_keys,
-            permit_id=permit.permit_id if permit else UNPERMITTED,
-            run=request.run,
-            nonce=request.nonce,
-            now=self.clock(),
-        )
-        if receipt.index != redeemed.index or redeemed.run != request.run:
-            raise refused("the receipt is for another redemption", Reason.PERMIT_MISMATCH)
+        if redeemed.run != request.run:
+            raise refused("the answer is about another try", Reason.PERMIT_MISMATCH)
+        self._check_receipt(redeemed.receipt, redeemed, request.nonce)
         if permit is not None and (redeemed.versions, redeemed.use) != (permit.datasets, permit.use):
             raise refused("the answer says other than the permit", Reason.PERMIT_MISMATCH)
         return redeemed
 
     def record_check(self, redeemed: Redeemed) -> None:
-        """Look again; raise if the permission is gone."""
-        body = {"index": redeemed.index, "run": redeemed.run.to_dict()}
+        """Look again; raise if the permission is gone, or nobody with a pinned key says that it stands."""
+        nonce = new_nonce()
+        body = {"index": redeemed.index, "run": redeemed.run.to_dict(), "nonce": nonce}
         answer = self._line.json(judging("/checks", body))
         if answer.get("standing") is not True:
             raise unintelligible("it does not say whether the permission stands")
+        self._check_receipt(answer.get("receipt"), redeemed, nonce)
 
     def decision_of_run(self, dag_id: str, run_id: str) -> Outcome | None:
         """Return the newest decision of a DAG run."""
@@ -209,6 +204,13 @@ class RemoteService:
         if any(request.measured.get(version.key) != version.digest for version in permit.datasets):
             raise refused("the answer holds a permit for other data", Reason.DATASET_CHANGED)
         return permit
+
+    def _check_receipt(self, receipt: Any, redeemed: Redeemed, nonce: str) -> None:
+        permit_id = redeemed.permit.permit_id if redeemed.permit else UNPERMITTED
+        now = self.clock()
+        said = verify_receipt(receipt, self.pinned_keys, permit_id=permit_id, run=redeemed.run, nonce=nonce, now=now)
+        if said.index != redeemed.index:
+            raise refused("the receipt is for another redemption", Reason.PERMIT_MISMATCH)
 
     def _outcome(self, question: Question) -> Outcome | None:
         found = self._line.json(question)

@@ -160,12 +160,14 @@ def record_redemption(body: Redemption, request: Request, caller: Redeems) -> JS
 
 @router.post("/checks")
 def record_check(body: Check, request: Request, _: Redeems) -> JSONResponse:
-    """Look again at what a redemption rests on; a permission that is gone is recorded and refused."""
+    """Look again at what a redemption rests on; a permission that is gone is recorded and refused.
+
+    The answer bears a signed receipt that repeats the nonce.
+    """
     service = service_of(request)
     redeemed = find_redemption(service, body.index, TaskRun.from_dict(body.run.model_dump()))
-    if redeemed is not None:
-        service.record_check(redeemed)
-    return JSONResponse({"standing": True})
+    service.record_check(redeemed)
+    return JSONResponse({"standing": True, "receipt": sign_receipt(service, redeemed, body.nonce)})
 
 
 @router.get("/runs/decision")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from sqlalchemy import Select, bindparam, func, literal_column, null, select, true, union_all
@@ -81,6 +81,10 @@ def some(names: frozenset[str], *, limit: int | None = None, newest_first: bool 
     return query.order_by(_ENTRY.idx.desc() if newest_first else _ENTRY.idx).limit(limit)
 
 
+Shape = tuple[tuple[str, ...], tuple[str, ...], bool, int]
+"""Names of conditions, kinds that are written into the statement, newest only, limit (0: none)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
     """One of several questions that `Reader.ask` answers together; what is `None` does not matter.
@@ -103,6 +107,12 @@ class Question:
     attachment: str | None = None
 
     @property
+    def shape(self) -> Shape:
+        """What the statement depends on; the rest are parameters."""
+        kinds = () if isinstance(self.kind, str) else self.kind
+        return tuple(sorted(self.values)), kinds, self.newest, self.limit or 0
+
+    @property
     def values(self) -> dict[str, Any]:
         """The named conditions with their parameters."""
         kind = self.kind if isinstance(self.kind, str) else None
@@ -118,18 +128,14 @@ def beginning_with(prefix: str) -> dict[str, str]:
 
 def together(questions: Sequence[Question]) -> tuple[CompoundSelect[Any], dict[str, Any]]:
     """Return one statement for several questions, and its parameters; each row begins with its question's number."""
-    values = [question.values for question in questions]
-    kinds = [() if isinstance(question.kind, str) else question.kind for question in questions]
-    shapes = [
-        (frozenset(given), some, question.newest, question.limit)
-        for question, given, some in zip(questions, values, kinds, strict=True)
-    ]
-    wanted = {f"{name}{number}": value for number, given in enumerate(values) for name, value in given.items()}
-    return _together(tuple(shapes)), wanted
+    wanted = {
+        f"{name}{number}": value for number, question in enumerate(questions) for name, value in question.values.items()
+    }
+    return _together(tuple(question.shape for question in questions)), wanted
 
 
-@cache
-def _together(shapes: Sequence[tuple[frozenset[str], tuple[str, ...], bool, int | None]]) -> CompoundSelect[Any]:
+@lru_cache(maxsize=128)
+def _together(shapes: Sequence[Shape]) -> CompoundSelect[Any]:
     parts = []
     for number, (names, kinds, newest, limit) in enumerate(shapes):
         if "digest_" in names:
@@ -137,12 +143,12 @@ def _together(shapes: Sequence[tuple[frozenset[str], tuple[str, ...], bool, int 
             continue
         conditions = _conditions(str(number))
         part = select(literal_column(str(number)).label("question"), tables.entry)
-        part = part.where(*(conditions[name] for name in sorted(names)))
+        part = part.where(*(conditions[name] for name in names))
         if kinds:
             part = part.where(_ENTRY.kind.in_([literal_column(f"'{kind}'") for kind in kinds]))
         if newest:
             part = part.order_by(_ENTRY.idx.desc())
-        if newest or limit is not None:
+        if newest or limit:
             part = select(part.limit(1 if newest else limit).subquery())
         parts.append(part)
     return union_all(*parts)

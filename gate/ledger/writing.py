@@ -135,8 +135,9 @@ class Transaction(Reader):
         """Answer several questions with one statement: per question its entries, in the log's order."""
         answers = super().ask(*questions)
         for question, answer in zip(questions, answers, strict=True):
-            if isinstance(question.kind, str) and question.subject is not None and not answer:
-                self._absent.add((question.kind, question.subject))
+            kind, subject = question.kind, question.subject
+            if not answer and isinstance(kind, str) and subject is not None and question.start is None:
+                self._absent.add((kind, subject))
         return answers
 
     def append(

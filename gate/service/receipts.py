@@ -12,12 +12,13 @@ from gate.ledger.store import Entry, Reader
 from gate.permits.permit import open_permit
 from gate.permits.receipt import UNPERMITTED, Receipt, issue_receipt
 from gate.service.core import Service
+from gate.service.decisions import read_outcome
 from gate.service.keyring import keyring, signing_key_of
 from gate.service.ports import Redeemed
 
 
 def sign_receipt(service: Service, redeemed: Redeemed, nonce: str) -> Mapping[str, Any]:
-    """Return the signed receipt of a redemption, for one question.
+    """Return the signed receipt of a redemption that stands, for one question.
 
     Args:
         redeemed: what was recorded.
@@ -43,8 +44,8 @@ def sign_receipt(service: Service, redeemed: Redeemed, nonce: str) -> Mapping[st
     return issue_receipt(receipt, signing_key_of(service.settings, ring))
 
 
-def find_redemption(service: Service, index: int, run: TaskRun) -> Redeemed | None:
-    """Return a recorded redemption as it was answered; `None` for a start that the mode `observe` let through.
+def find_redemption(service: Service, index: int, run: TaskRun) -> Redeemed:
+    """Return a recorded redemption, or a start that the mode `observe` let through, as it was answered.
 
     Args:
         index: its ledger index.
@@ -58,7 +59,9 @@ def find_redemption(service: Service, index: int, run: TaskRun) -> Redeemed | No
         if entry is None or entry.body["run"] != run.to_dict():
             raise refused("no redemption of this try is recorded there", Reason.PERMIT_MISMATCH)
         if entry.kind == "refusal":
-            return None
+            decision = reader.entry(entry.body["decision"])
+            outcome = read_outcome(reader, decision)
+            return Redeemed(None, index, run, outcome.decision.use, outcome.versions, decision.idx)
         envelope = reader.entry(entry.body["permit"]).body["envelope"]
     permit = open_permit(envelope, service.pinned_keys)
     return Redeemed(permit, index, run, permit.use, permit.datasets, permit.decision_index, envelope)

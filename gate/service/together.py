@@ -68,7 +68,9 @@ def perform(tx: Transaction, works: Sequence[Work]) -> list[tuple[Work, Recorded
     Returns:
         The works that were let.
     """
-    questions = list(dict.fromkeys(question for work in works for question in work.questions))
+    asked = dict.fromkeys(question for work in works for question in work.questions)
+    # In one order, so that the same few statements come again and again, whoever waits together.
+    questions = sorted(asked, key=lambda question: question.shape)
     answers = dict(zip(questions, tx.ask(*questions), strict=True))
     let: list[tuple[Work, NewEntry]] = []
     for work in works:

@@ -229,6 +229,36 @@ def test_the_right_receipt_of_a_permit_for_other_data_is_refused(here: Served, t
                 forwarding.record_redemption(lied, by="x")
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda new, old: {"standing": True},
+        lambda new, old: {**new, "receipt": None},
+        lambda new, old: {**new, "receipt": {}},
+        lambda new, old: {**new, "receipt": []},
+        lambda new, old: old,
+        lambda new, old: {**new, "receipt": {**new["receipt"], "signatures": []}},
+    ],
+)
+def test_a_permission_stands_only_by_a_fresh_receipt(
+    here: Served, tmp_path: Path, change: Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]]
+) -> None:
+    remote, data = permitted(here, tmp_path)
+    redeemed = redeem(remote, TRAIN, [data], USE, by="x")
+    kept: list[dict[str, Any]] = []
+    with listening(liar(here, lambda answer: kept.append(answer) or answer, "/api/v1/checks")) as url:
+        settings, clock = here.service.settings, here.service.clock
+        with RemoteService(url, TOKEN, here.service.pinned_keys, settings=settings, clock=clock) as honest:
+            check_still_standing(honest, redeemed)
+    app = liar(here, lambda answer: change(answer, kept[0]), "/api/v1/checks")
+    with (
+        listening(app) as url,
+        RemoteService(url, TOKEN, here.service.pinned_keys, settings=settings, clock=clock) as lying,
+        pytest.raises(PermitRefused),
+    ):
+        check_still_standing(lying, redeemed)
+
+
 # A service that is not one
 
 
