@@ -8,7 +8,6 @@ from typing import Any
 
 from gate.errors import InputError, TamperingFound
 from gate.ledger.checkpoints import Note, note_text, sign_note, verify_note
-from gate.ledger.verify import verify
 from gate.permits.keys import PublicKey
 from gate.service.core import Service
 
@@ -30,6 +29,8 @@ def verify_ledger(
         InputError: the checkpoint is malformed.
         TamperingFound: the checkpoint's signature is wrong.
     """
+    from gate.ledger.verify import verify  # not for every training task, which reads checkpoints too
+
     known = None if checkpoint is None else checked_note(service, checkpoint)
     with service.ledger.read() as reader:
         report = verify(reader, checkpoint=known, progress=progress)

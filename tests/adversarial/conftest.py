@@ -43,7 +43,7 @@ BETWEEN = (
     "killed_gate",
     "wrong_people",
 )
-PERMITS = ("reads", "copied", "impersonated")
+PERMITS = ("reads", "other_use", "copied", "impersonated")
 ASSETS = ("asset_gate", "asset_train")  # asset_train by hand; its other runs are triggered by what others do
 FIRST = (*ASSETS, *REVIEWERS, "overridden", "own_home", *BETWEEN, *PERMITS)
 AFTER = ("forged",)  # needs the permit of another run, to copy it

@@ -134,6 +134,11 @@ class TestAuthors:
     def test_another_data_set_than_the_gate_saw(self, battle: Battle, task_id: str) -> None:
         refused(battle, "reads", "permit_mismatch", task_id=task_id)
 
+    def test_another_use_than_the_gate_was_asked_for(self, battle: Battle) -> None:
+        assert battle.states["other_use"]["change_use"] == "success"
+        refused(battle, "other_use", "permit_mismatch")
+        assert "another use" in battle.log("other_use")
+
     def test_a_copied_dag_has_no_part_in_the_original_s_permit(self, battle: Battle) -> None:
         assert len(battle.trained("ui_allowed", "train")) == 1
         refused(battle, "copied", "permit_missing")

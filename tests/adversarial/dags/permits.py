@@ -6,11 +6,13 @@ import base64
 import copy
 import json
 import sys
+from dataclasses import replace
 from typing import Any
 
 from airflow.sdk import TriggerRule, task
 
 from gate.domain.run import TaskRun
+from gate.domain.words import Purpose
 from support.attack_lab import RUN, USE, a_dag, data, gate, home, train
 
 GOOD, BAD = data("good"), data("bad")
@@ -64,6 +66,17 @@ with a_dag("reads") as reads:
     yes = gate(GOOD)
     yes >> train(BAD, task_id="other_data")()
     yes >> train(GOOD, task_id="more_data", reads=[GOOD, BAD])()
+
+with a_dag("other_use") as other_use:
+    # Gate and training agree whenever the file is read; what it says changes after the gate's task.
+    _said = home() / "other_use"
+    meant = replace(USE, purpose=Purpose.TUNE) if _said.exists() else USE
+
+    @task
+    def change_use() -> None:
+        (home() / "other_use").touch()
+
+    gate(GOOD, use=meant) >> change_use() >> train(GOOD, use=meant)()
 
 with a_dag("copied") as copied:
     # The file of `ui_allowed`, with another DAG id and a gate that says no.
