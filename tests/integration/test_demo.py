@@ -183,14 +183,21 @@ def test_a_second_demo_comes_out_the_same_stays_up_and_ends_with_ctrl_c(home, de
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [GATE, "demo", "--json", "--home", home, "--port", str(port)]
+    # A shell starts its background jobs, and so perhaps this very test, without SIGINT; a child gets the default back.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as second:
+        signal.signal(signal.SIGINT, before)
         try:
             answer = json.loads(second.stdout.readline())
             with socket.create_connection(("127.0.0.1", port), timeout=5):
                 pass
         finally:
             second.send_signal(signal.SIGINT)
-            _, told = second.communicate(timeout=120)
+            try:
+                _, told = second.communicate(timeout=120)
+            except subprocess.TimeoutExpired:
+                second.terminate()
+                raise
     assert second.returncode == 0, told
     assert answer["events_path"] == str(home / "2" / "events.jsonl")
     assert [run["reasons"] for run in answer["runs"]] == [run["reasons"] for run in demo["runs"]]
