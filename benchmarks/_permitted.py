@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import secrets
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ def permitted(folder: Path, *, runs: int) -> tuple[str, list[Any]]:
     from gate.domain.decision import wanted_use
     from gate.domain.run import TaskRun
     from gate.domain.words import Ownership, Role
+    from gate.permits.receipt import new_nonce
     from gate.service.consents import record_appointments, record_consent_events, record_model, record_profile
     from gate.service.core import set_up
     from gate.service.deciding import decide
@@ -51,7 +51,7 @@ def permitted(folder: Path, *, runs: int) -> tuple[str, list[Any]]:
             assert outcome.allowed, outcome.reasons
             measured: dict[str, str | None] = {version.key: version.digest for version in outcome.versions}
             run = TaskRun("train", run_id, "train")
-            requests.append(RedemptionRequest(run, (data,), use, measured, secrets.token_hex(32)))
+            requests.append(RedemptionRequest(run, (data,), use, measured, new_nonce()))
         token = create_token(service, "bench", ["read", "redeem"], lifetime=timedelta(days=1), by="eve", via="cli")
     return token.text, requests
 

@@ -94,10 +94,11 @@ def main() -> list[Row]:
 def _guarded(home: Path, environment: Mapping[str, str], *, first: int) -> dict[str, float]:
     """Return the medians, in milliseconds, of fresh processes that each redeem a try of their own."""
     mode = "remote" if environment else "embedded"
-    runs = []
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    runs = []  # the median: the first one may still compile what an installed package has compiled
     for try_number in range(first, first + REPEATS):
         command = [sys.executable, "-c", _WORKER, str(home / "chat.jsonl"), str(try_number), mode]
-        done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment})
+        done = subprocess.run(command, capture_output=True, text=True, env={**inherited, **environment})
         if done.returncode:
             raise RuntimeError(done.stderr)
         runs.append(json.loads(done.stdout.splitlines()[-1]))

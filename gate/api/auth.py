@@ -34,9 +34,6 @@ CSRF_HEADER = ("X-Requested-With", "consent-gate")
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
-_Asked = tuple[asyncio.AbstractEventLoop, str]
-
-
 @dataclass(frozen=True, slots=True)
 class Principal:
     """An authenticated caller.
@@ -73,6 +70,9 @@ class Authenticator(Protocol):
             NotAuthenticated: it bears one that does not hold.
             CannotDecide: it cannot be checked now.
         """
+
+
+_Asked = tuple[asyncio.AbstractEventLoop, str]  # a token, in the loop whose tasks may wait for one another
 
 
 class TokenAuthenticator:

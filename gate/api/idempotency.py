@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from time import monotonic
 
 from starlette.concurrency import run_in_threadpool
@@ -18,6 +18,7 @@ from gate.api.auth import Principal
 from gate.api.problems import framework_problem, problem_response
 from gate.api.wire import JSON_TYPE
 from gate.domain.canonical import digest
+from gate.domain.instants import utc_now
 from gate.errors import CannotDecide, GateError, InputError
 from gate.ledger.store import Answer, Ledger
 
@@ -94,7 +95,7 @@ class Idempotency:
             self._ledger().remember(name, answer.request_digest, answer.status, answer.body)
             if monotonic() - self._swept > _SWEEP_EVERY:
                 self._swept = monotonic()
-                self._ledger().forget_answers(datetime.now(UTC) - LIFETIME)
+                self._ledger().forget_answers(utc_now() - LIFETIME)
         except CannotDecide:
             # What was asked for is done and recorded; every use case is safe to repeat, so say so rather than fail.
             return

@@ -34,11 +34,9 @@ def _load(name: str) -> Policy:
 
 
 def _instant(text: str | None) -> datetime:
-    from datetime import UTC, datetime
+    from gate.domain.instants import parse_instant, utc_now
 
-    from gate.domain.instants import parse_instant
-
-    return datetime.now(UTC) if text is None else parse_instant(text, "--at")
+    return utc_now() if text is None else parse_instant(text, "--at")
 
 
 def _word(kind: type[StrEnum], text: str, option: str) -> Any:

@@ -48,9 +48,9 @@ _MEANINGS = (
     (("malformed", "XX001", "XX002"), "is damaged", "restore it from a backup, then gate ledger verify"),
     (("3D000",), "does not exist", "create the database, then gate db upgrade"),
 )
-_T = TypeVar("_T")
-
 _CONTRADICTIONS = ("append-only", "Could not decode to UTF-8")
+
+_T = TypeVar("_T")
 
 
 def parse_url(url: str) -> URL:

@@ -6,12 +6,12 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TypeVar
 
 from sqlalchemy import Connection, Engine, delete, select, update
 
-from gate.domain.instants import format_instant
+from gate.domain.instants import format_instant, utc_now
 from gate.errors import LedgerUnavailable
 from gate.ledger import database, tables
 from gate.ledger.queries import Question
@@ -120,7 +120,7 @@ class Ledger:
 
     def mark_sent(self, ids: Iterable[int]) -> None:
         """Note that these events were accepted by the backend."""
-        now = format_instant(datetime.now(UTC))
+        now = format_instant(utc_now())
         self._update_outbox(list(ids), {"sent_at": now, "last_error": None})
 
     def mark_failed(self, id_: int, error: str) -> None:
@@ -138,7 +138,7 @@ class Ledger:
         Returns:
             The answer that is kept: this one, or the one that was there before.
         """
-        now = format_instant(datetime.now(UTC))
+        now = format_instant(utc_now())
         row = {"key": key, "request_digest": request_digest, "status": status, "body": body, "created_at": now}
         with self._connected(database.writer) as connection:
             insert = insert_into(connection, tables.answered)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Insert, Table, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from gate.domain.canonical import Json, canonical, sha256_hex
-from gate.domain.instants import format_instant
+from gate.domain.instants import format_instant, utc_now
 from gate.errors import CannotDecide
 from gate.ledger import merkle, tables
 from gate.ledger.queries import Question
@@ -254,7 +254,7 @@ class Transaction(Reader):
 
     def outbox_put(self, key: str, event_json: str) -> None:
         """Leave an event for the relay; a key that is there already is not sent twice."""
-        row = {"key": key, "event": event_json, "created_at": format_instant(datetime.now(UTC))}
+        row = {"key": key, "event": event_json, "created_at": format_instant(utc_now())}
         self.connection.execute(
             insert_into(self.connection, tables.outbox).on_conflict_do_nothing(index_elements=["key"]), row
         )

@@ -128,23 +128,18 @@ def trusted(pinned: Sequence[PublicKey], reader: Reader) -> tuple[PublicKey, ...
     return tuple(key for key in pinned if states.get(key.key_id) is not KeyState.REVOKED)
 
 
-def check_signer(reader: Reader, envelope: Mapping[str, Any]) -> None:
+def check_signed(envelope: Mapping[str, Any], ring: Sequence[LedgerKey]) -> None:
     """Refuse what was signed by a key that was revoked, or that this ledger never named.
 
     A rotation refuses nothing: what a retired key signed stands until it expires.
 
     Args:
-        reader: the ledger now, in the transaction that acts on the answer.
         envelope: one whose signatures were verified with the pinned keys.
+        ring: the ledger's keys now, read in the transaction that acts on the answer.
 
     Raises:
         PermitRefused: `permit_mismatch`.
     """
-    check_signed(envelope, keyring(reader))
-
-
-def check_signed(envelope: Mapping[str, Any], ring: Sequence[LedgerKey]) -> None:
-    """Refuse as `check_signer` does, given the ledger's keys."""
     states = _states(ring)
     for signature in envelope["signatures"]:
         state = states.get(signature["keyid"])

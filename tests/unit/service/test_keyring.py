@@ -28,7 +28,7 @@ from gate.service.core import Service
 from gate.service.deciding import decide
 from gate.service.keyring import (
     KeyState,
-    check_signer,
+    check_signed,
     drop_revoked_pins,
     key_file,
     key_states,
@@ -88,7 +88,7 @@ def check(service: Service, envelope: dict[str, object], clock: Clock) -> None:
     """What redeeming asks of a permit's key: pinned, and not revoked."""
     verify_permit(envelope, service.pinned_keys, now=clock.now)
     with service.ledger.read() as reader:
-        check_signer(reader, envelope)
+        check_signed(envelope, keyring(reader))
 
 
 def test_a_new_ledger_has_one_key(service: Service) -> None:
@@ -139,7 +139,7 @@ def test_what_a_revoked_key_signed_counts_no_more(service: Service, clock: Clock
     with pytest.raises(PermitRefused, match="pinned"):
         verify_permit(envelope, service.pinned_keys, now=clock.now)
     with service.ledger.read() as reader, pytest.raises(PermitRefused, match="revoked") as refused:
-        check_signer(reader, envelope)
+        check_signed(envelope, keyring(reader))
     assert refused.value.reason == "permit_mismatch"
     with pytest.raises(TamperingFound):
         checked_note(service, checkpoint)
@@ -175,7 +175,7 @@ def test_a_key_of_another_ledger_signs_nothing_here(service: Service, clock: Clo
     with new_service(tmp_path / "other", clock) as other:
         envelope = permit(other, tmp_path)
     with service.ledger.read() as reader, pytest.raises(PermitRefused, match="not of this ledger"):
-        check_signer(reader, envelope)
+        check_signed(envelope, keyring(reader))
 
 
 def test_a_lost_key_is_revoked_not_rotated(service: Service) -> None:
