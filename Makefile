@@ -3,9 +3,12 @@ PYTHON ?= $(firstword $(foreach v,3.11 3.12 3.13,$(shell command -v python$(v) 2
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: install demo test check ci bench docs lowest lock clean
+ASSETS := gate/web/assets
+BUILT := gate/web/static/manifest.json
 
-install: .venv/installed
+.PHONY: install pages demo test check ci bench docs screenshots lowest lock clean
+
+install: .venv/installed $(BUILT)
 
 # Silent on stdout, so that `make demo ARGS="--once --json"` prints JSON and nothing else.
 .venv/installed: requirements/lock.txt requirements/uv.txt pyproject.toml
@@ -16,6 +19,11 @@ install: .venv/installed
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes -r requirements/lock.txt >&2
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e . >&2
 	@touch .venv/installed
+
+pages: $(BUILT)  ## bundle the pages' scripts and styles, if they changed
+
+$(BUILT): $(shell find $(ASSETS)/src $(ASSETS)/public -type f) $(wildcard $(ASSETS)/*.json $(ASSETS)/*.js) | .venv/installed
+	@$(BIN)/python $(ASSETS)/build.py >&2
 
 demo: install  ## the main job in a real Airflow; ARGS="--once --json" for scripts
 	@$(BIN)/gate demo $(ARGS)
@@ -35,17 +43,22 @@ ci: check test lowest  ## everything; .ci/run starts the services it needs
 
 lowest: install  ## the same code on the oldest versions that pyproject.toml admits, without Airflow and services
 	@$(BIN)/uv pip compile --quiet --resolution lowest-direct --python-version 3.11 --no-emit-index-url --no-header \
-		--extra airflow --extra demo --extra media --extra postgres --extra service --group dev pyproject.toml -o .venv/lowest.txt
+		--extra airflow --extra audit --extra demo --extra media --extra postgres --extra service --group dev \
+		pyproject.toml -o .venv/lowest.txt
 	@test -x .venv-lowest/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python .venv-lowest
 	@$(BIN)/uv pip install --quiet --python .venv-lowest/bin/python -r .venv/lowest.txt
 	@$(BIN)/uv pip install --quiet --python .venv-lowest/bin/python --no-deps --no-build-isolation -e .
-	.venv-lowest/bin/python -m pytest -n 2 -m "not airflow and not postgres and not slow"
+	.venv-lowest/bin/python -m pytest -n 2 -m "not airflow and not postgres and not slow" --ignore tests/unit/docs \
+		tests/unit tests/contract tests/policy
 
 bench: install  ## speed and size as ratios of one run
 	$(BIN)/python -m benchmarks $(ARGS)
 
 docs: install  ## write the generated parts of the docs again
 	$(BIN)/python docs/generate.py
+
+screenshots: install  ## take the pictures in the docs again, from a real Airflow
+	GATE_SCREENSHOTS=docs/images $(BIN)/pytest -n 0 tests/browser/test_pictures.py
 
 lock: install  ## resolve the pinned, hashed lock again
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
@@ -54,4 +67,4 @@ lock: install  ## resolve the pinned, hashed lock again
 		--no-header - -o requirements/uv.txt
 
 clean:
-	rm -rf .venv .venv-lowest demo-home artifacts build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-lowest gate/web/static $(ASSETS)/node_modules demo-home artifacts build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

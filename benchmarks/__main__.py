@@ -6,16 +6,34 @@ import json
 import sys
 from collections.abc import Callable
 
-from benchmarks import coverage, decision, guard, imports, permits, policy, service
+from benchmarks import (
+    coverage,
+    decision,
+    detection,
+    expectations,
+    guard,
+    impact,
+    imports,
+    lineage,
+    pages,
+    permits,
+    policy,
+    service,
+)
 
 ALL: tuple[Callable[[], list[dict[str, object]]], ...] = (
     imports.main,
     policy.main,
     coverage.main,
     decision.main,
+    expectations.main,
     permits.main,
     guard.main,
     service.main,
+    pages.main,
+    impact.main,
+    lineage.main,
+    detection.main,
 )
 
 

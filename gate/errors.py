@@ -90,6 +90,10 @@ class LedgerUnavailable(CannotDecide):
     """The ledger's database is locked, full, read-only, unreachable or of another version."""
 
 
+class LineageUnavailable(CannotDecide):
+    """The lineage store cannot be reached or written: questions wait, decisions do not."""
+
+
 class KeyLost(CannotDecide):
     """The ledger names a signing key that is not there. We never make another silently."""
 

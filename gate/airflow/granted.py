@@ -1,4 +1,4 @@
-"""The permit a training function holds: opens exactly what was permitted, and remembers what was produced."""
+"""The permit a training function holds: opens exactly what was permitted, and has attested what was produced."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gate.airflow.context import airflow_errors
+from gate.airflow.context import WORKER, airflow_errors
 from gate.airflow.hook import open_gate
-from gate.domain.dataset import Dataset, DatasetVersion, dataset
+from gate.domain.dataset import Dataset, DatasetVersion
 from gate.domain.run import TaskRun
-from gate.service.ports import Redeemed
-from gate.service.worker import check_still_standing
+from gate.service.ports import Attested, Redeemed
+from gate.service.worker import ATTEST_FOR, attest, check_still_standing, measure_model
 
 
 @dataclass
@@ -23,13 +23,18 @@ class GrantedPermit:
     Attributes:
         redeemed: the permit and its redemption.
         reads: the declared datasets, as written and as rendered.
-        produced_paths: model files registered with `produced`.
+        produced_paths: models registered with `produced`, files or folders.
+        attested: what the ledger says of them, in the same order; filled when the task's work has ended.
+        patience: seconds an attestation waits for a service that does not answer.
     """
 
     redeemed: Redeemed
     reads: Mapping[Dataset, Dataset]
     gate_conn_id: str
     produced_paths: list[Path] = field(default_factory=list)
+    attested: list[Attested] = field(default_factory=list)
+    patience: float = ATTEST_FOR
+    _ended: bool = False
 
     @property
     def run(self) -> TaskRun:
@@ -66,14 +71,32 @@ class GrantedPermit:
             check_still_standing(service, self.redeemed)
 
     def produced(self, path: str | Path) -> str:
-        """Register a model file for lineage and return its path."""
-        self.produced_paths.append(Path(path))
+        """Register a model, file or folder, and return its path; it is hashed and attested when the task's work ends.
+
+        Raises:
+            AirflowFailException, AirflowException: the work has ended already, and it cannot be attested now.
+        """
+        if Path(path) not in self.produced_paths:
+            self.produced_paths.append(Path(path))
+        if self._ended:
+            self.attest()
         return str(path)
 
-    def model(self) -> DatasetVersion | None:
-        """Return the produced files as a dataset version named after the model; `None` when nothing was produced."""
-        from gate.scan.digest import measure
+    def attest(self) -> None:
+        """Have every registered model attested that is not yet. The guard does so when the task's work has ended well.
 
-        if not self.produced_paths:
-            return None
-        return measure(dataset(str(self.produced_paths[-1].absolute())))[0]
+        Raises:
+            AirflowFailException: refused.
+            AirflowException: nobody answered in time, or the model cannot be read; retried.
+        """
+        self._ended = True
+        with airflow_errors():
+            for path in self.produced_paths[len(self.attested) :]:
+                self.attested.append(
+                    attest(lambda: open_gate(self.gate_conn_id), self.redeemed, path, by=WORKER, patience=self.patience)
+                )
+
+    def models(self) -> list[DatasetVersion]:
+        """Return what was produced as dataset versions: as attested, else as it is now."""
+        rest = self.produced_paths[len(self.attested) :]
+        return [*(one.model for one in self.attested), *map(measure_model, rest)]

@@ -1,4 +1,4 @@
-"""The lock: a training task redeems a permit before its first line runs, whatever happened to the gate task.
+"""The lock: a training task redeems a permit before its first line runs, and ends well only with its models attested.
 
 The lock is a subclass of the operator's own class, made for the task. Its `_pre_execute_hook` is a data descriptor, so
 Airflow's task runner finds the guard there in the first try, in retries and after a deferral; and whatever an author
@@ -72,6 +72,26 @@ class TrainingGuard:
         if self._granted is None or context.get(PERMIT) is not self._granted:
             self._granted = context[PERMIT] = self.redeem(context)
 
+    def attested(self, work: Callable[[], Any]) -> Any:
+        """Do the task's work, then have attested what it produced; a failure attests nothing.
+
+        Work that goes on in another process after a deferral is attested so far: that process knows nothing of it.
+
+        Raises:
+            AirflowFailException: refused; never retried.
+            AirflowException: cannot be attested now; retried, and trained anew.
+        """
+        from airflow.sdk.exceptions import TaskAwaitingInput, TaskDeferred
+
+        assert self._granted is not None, "the guard stood"
+        try:
+            result = work()
+        except (TaskDeferred, TaskAwaitingInput):
+            self._granted.attest()
+            raise
+        self._granted.attest()
+        return result
+
     def redeem(self, context: Any) -> GrantedPermit:
         """Redeem the run's permit.
 
@@ -118,11 +138,11 @@ def lock(operator: type, guard: TrainingGuard) -> type:
 
     def execute(self: Any, context: Any) -> Any:
         guard.stand(context)  # again, for a task that another task calls instead of Airflow
-        return base.execute(self, context)
+        return guard.attested(lambda: base.execute(self, context))
 
     def resume_execution(self: Any, next_method: str, next_kwargs: dict[str, Any] | None, context: Any) -> Any:
         guard.stand(context)
-        return base.resume_execution(self, next_method, next_kwargs, context)
+        return guard.attested(lambda: base.resume_execution(self, next_method, next_kwargs, context))
 
     names = {name: getattr(base, name) for name in ("__module__", "__qualname__", "__doc__")}
     body = {_HOOK: _LOCK, _GUARD: guard, "execute": execute, "resume_execution": resume_execution}

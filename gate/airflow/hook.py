@@ -10,6 +10,7 @@ from urllib.parse import quote
 from airflow.sdk import BaseHook
 
 if TYPE_CHECKING:
+    from gate.service.answers import ReviewAnswer
     from gate.service.ports import DecisionService
 
 DEFAULT_CONNECTION = "gate_default"
@@ -65,8 +66,12 @@ def open_gate(gate_conn_id: str = DEFAULT_CONNECTION) -> DecisionService:
 
     url = None if os.environ.get("GATE_DATABASE_URL") else _database_url(connection)
     service = open_service(read_settings(database_url=url))
-    service.confirm = confirm_running
+    service.confirm, service.confirm_review = confirm_running, _as_the_worker_says
     return service
+
+
+def _as_the_worker_says(_: ReviewAnswer) -> None:
+    """Take a reviewer's answer as Airflow gave it to this task: in the embedded mode the worker records everything."""
 
 
 def _connection(gate_conn_id: str) -> Any:

@@ -54,17 +54,18 @@ def decision_lineage(outcome: Outcome, whole: Outcome | None = None) -> Any:
 
 
 def training_lineage(granted: GrantedPermit) -> Any:
-    """Name what was read under the permit, and the model that came of it."""
+    """Name what was read under the permit, and the models that came of it."""
     from gate.lineage.training import training_facets
 
     redeemed = granted.redeemed
     run_facets, inputs, outputs = training_facets(
         redeemed.versions,
-        granted.model(),
+        granted.models(),
         use=redeemed.use,
         permit_id=redeemed.permit.permit_id if redeemed.permit else None,
         decision_index=redeemed.decision_index,
         unpermitted=redeemed.observed,
+        attestations=[one.index for one in granted.attested],
     )
     return _lineage(inputs=inputs, outputs=outputs, run_facets=run_facets)
 

@@ -1,20 +1,25 @@
-"""The button on a gate task that leads to its decision (the page it opens comes with the review pages)."""
+"""The button on a gate task that leads to its decision."""
 
 from __future__ import annotations
 
+import os
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import urlencode
 
 from airflow.sdk import BaseOperatorLink
 
+from gate.web.tabs import tab_path as tab_path  # for whoever links to a tab from here
+
 
 class DecisionLink(BaseOperatorLink):
-    """Leads from a gate task instance to its log, where the decision stands in five lines."""
+    """Leads from a gate task instance to our tab beside it, or to the decision service's own page."""
 
     name = "Consent decision"
 
     def get_link(self, operator: Any, *, ti_key: Any) -> str:
-        """Return the address of the task instance's log in the Airflow UI."""
-        mapped = f"/mapped/{ti_key.map_index}" if getattr(ti_key, "map_index", -1) >= 0 else ""
-        run_id = quote(ti_key.run_id, safe="")
-        return f"/dags/{quote(ti_key.dag_id, safe='')}/runs/{run_id}/tasks/{quote(operator.task_id, safe='')}{mapped}"
+        """Return the address of the decision's page."""
+        map_index = getattr(ti_key, "map_index", -1)
+        if remote := os.environ.get("GATE_URL"):
+            wanted = {"dag_id": ti_key.dag_id, "run_id": ti_key.run_id, "task_id": operator.task_id}
+            return f"{remote.rstrip('/')}/ui/run?{urlencode(wanted | {'map_index': map_index})}"
+        return tab_path(ti_key.dag_id, ti_key.run_id, operator.task_id, map_index)

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, get_args
 
-from airflow.sdk import BaseOperator
+from airflow.sdk import BaseNotifier, BaseOperator
 
 from gate.airflow.context import WORKER, airflow_errors, lineage_run, rendered, task_run
 from gate.airflow.guard import guard_of
 from gate.airflow.hook import DEFAULT_CONNECTION, open_gate
 from gate.airflow.links import DecisionLink
+from gate.airflow.review import Asked, checked_reviewers, is_timeout, park, read_event
 from gate.domain.dataset import Dataset
 from gate.domain.decision import WantedUse
-from gate.errors import InputError
+from gate.errors import Blocked, CannotDecide, InputError
+from gate.service.answers import DECIDING, Answer, offered
 from gate.service.outcome import parse_consumer
 
 if TYPE_CHECKING:
-    from gate.service.outcome import Outcome
+    from gate.service.outcome import Asking, Outcome
     from gate.service.tagging import Tagged
 
-OnBlock = Literal["fail", "subset"]
+OnBlock = Literal["fail", "review", "subset"]
+WEEK = timedelta(days=7)
 
 
 class TagDatasetOperator(BaseOperator):
@@ -82,15 +86,20 @@ class ConsentGateOperator(BaseOperator):
     Args:
         datasets: what the run will read; URIs may hold Jinja.
         use: what for; see `gate.airflow.use`. Who owns the model is looked up in the model registry.
-        on_block: `fail` (default), or `subset`: where missing consent is all that blocks, write the consented rows
-            as a new dataset version and permit only that.
+        on_block: `fail` (default); `subset`: where missing consent is all that blocks, write the consented rows as a
+            new dataset version and permit only that; or `review`: park the task and ask a person in Airflow, who can
+            have it checked again, have the consented subset permitted, or keep it blocked, but never consent.
+        reviewers: for `review`: the Airflow users who may answer, ids or `{"id": …, "name": …}`; default: everybody
+            whom Airflow lets answer for the DAG.
+        review_timeout: for `review`: how long each question stands; after that the task fails.
+        notifiers: for `review`: told whenever the gate asks; one that fails changes nothing.
         subset_to: URI of a local folder for subsets; default: `subsets` in the gate's home.
         permits: `DAG:TASK` of training tasks in DAGs that this one's assets trigger; each gets a permit, good for one
             run that Airflow says was triggered by this one.
         gate_conn_id: Airflow connection of the gate.
 
     A pass issues one permit per training task downstream that declares the same use. A block fails the task without
-    retries; being unable to decide fails it with retries; neither trains.
+    retries; being unable to decide fails it with retries; neither trains. Only a block is reviewed.
     """
 
     ui_color = "#f4e3c8"
@@ -102,6 +111,9 @@ class ConsentGateOperator(BaseOperator):
         datasets: Sequence[Dataset],
         use: WantedUse,
         on_block: OnBlock = "fail",
+        reviewers: Sequence[str | Mapping[str, str]] | None = None,
+        review_timeout: timedelta = WEEK,
+        notifiers: BaseNotifier | Sequence[BaseNotifier] = (),
         subset_to: str | None = None,
         permits: Sequence[str] = (),
         gate_conn_id: str = DEFAULT_CONNECTION,
@@ -110,11 +122,19 @@ class ConsentGateOperator(BaseOperator):
         super().__init__(**kwargs)
         if not datasets:
             raise InputError("a gate must name the datasets it is for", where=f"{self.task_id}.datasets")
-        if on_block not in ("fail", "subset"):
-            raise InputError(f"{on_block!r} is not known", where=f"{self.task_id}.on_block", hint="fail or subset")
+        if on_block not in get_args(OnBlock):
+            hint = ", ".join(get_args(OnBlock))
+            raise InputError(f"{on_block!r} is not known", where=f"{self.task_id}.on_block", hint=hint)
+        if reviewers is not None and on_block != "review":
+            raise InputError("are for on_block='review'", where=f"{self.task_id}.reviewers")
+        if review_timeout <= timedelta(0):
+            raise InputError("must be longer than nothing", where=f"{self.task_id}.review_timeout")
         self.datasets = list(datasets)
         self.use = use
         self.on_block = on_block
+        self.reviewers = () if reviewers is None else checked_reviewers(reviewers, f"{self.task_id}.reviewers")
+        self.review_timeout = review_timeout
+        self.notifiers = (notifiers,) if isinstance(notifiers, BaseNotifier) else tuple(notifiers)
         self.subset_to = subset_to
         self.permits = tuple(permits)
         self._elsewhere = tuple(parse_consumer(text) for text in permits)
@@ -123,24 +143,88 @@ class ConsentGateOperator(BaseOperator):
         self._whole: Outcome | None = None
 
     def execute(self, context: Any) -> Mapping[str, Any]:
-        """Decide, record, then pass or fail."""
-        from gate.errors import Blocked
+        """Decide, record, then pass, ask a reviewer, or fail."""
         from gate.service.deciding import decide
         from gate.service.message import explain_block
-        from gate.service.outcome import Asking
         from gate.service.subsetting import decide_on_subset
 
-        asking = Asking(task_run(context), self._consumers(), WORKER, "airflow", lineage_run(context), self._elsewhere)
-        datasets = rendered(self, self.datasets, context)
+        asking, datasets = self._asking(context), rendered(self, self.datasets, context)
         with airflow_errors(), open_gate(self.gate_conn_id) as service:
             self._outcome = decide(service, datasets, self.use, asking)
             if not self._outcome.passes and self.on_block == "subset" and self._outcome.decision.subset_possible:
                 self.log.info("blocked as a whole; writing the consented subset")
                 self._whole = self._outcome
                 self._outcome = decide_on_subset(service, self._whole, self.use, asking, self.subset_to)
+            if not self._outcome.passes and self.on_block == "review":
+                asked = Asked(asking.run, 1, asking.run.task_id, tuple(offered(self._outcome.decision)))
+                self._ask(context, asked, self._outcome)
             if not self._outcome.passes:
                 raise Blocked(explain_block(self._outcome.decision))
         return self._passed(self._outcome)
+
+    def execute_complete(
+        self, context: Any, event: Mapping[str, Any], number: int, about: str, options: Sequence[str]
+    ) -> Mapping[str, Any]:
+        """Go on after a reviewer's answer, or after nobody's: record it, then decide anew or fail.
+
+        Args:
+            context: of the task.
+            event: what Airflow says was answered.
+            number: of the question, from 1.
+            about: the task id under which the blocked decision was recorded.
+            options: what was offered.
+        """
+        asked = Asked(task_run(context), number, about, tuple(Answer(option) for option in options))
+        with airflow_errors():
+            try:
+                return self._passed(self._answered(context, event, asked))
+            except CannotDecide as error:
+                if is_timeout(event):
+                    raise
+                # A retry would begin anew and lose the reviewer: ask again instead.
+                problem = f"the last answer could not be acted on: {error}"
+                newest = self._outcome
+                self._ask(context, asked.next(newest.task_id if newest else None), newest, problem)
+
+    def _answered(self, context: Any, event: Mapping[str, Any], asked: Asked) -> Outcome:
+        from gate.service.message import explain_block
+        from gate.service.reviewing import decide_again, decide_subset_again
+
+        with open_gate(self.gate_conn_id) as service:
+            blocked = self._outcome = service.recorded_decision(asked.decided)
+            if blocked is None:
+                raise Blocked("the blocked decision is not in this ledger", hint="clear this task: it decides anew")
+            answer = read_event(event, asked, blocked.index, self.reviewers)
+            entry = service.record_review(answer, by=WORKER, via="airflow")
+            self.log.info("ledger entry %s holds the answer: %s", entry, answer.answer.value)
+            if answer.answer in (Answer.KEEP_BLOCKED, Answer.TIMED_OUT):
+                why = "nobody answered in time" if answer.responder is None else "the reviewer keeps it blocked"
+                raise Blocked(f"{why}\n{explain_block(blocked.decision)}")
+            if answer.answer not in DECIDING:
+                self._ask(context, asked.next(), blocked, f"the last answer does not count: {answer.answer.value}")
+            datasets = rendered(self, self.datasets, context)
+            asking, use = self._asking(context), self.use
+            whole = outcome = self._outcome = decide_again(service, datasets, use, asking, asked.round)
+            if not whole.passes and answer.answer is Answer.SUBSET and whole.decision.subset_possible:
+                outcome = decide_subset_again(service, whole, use, asking, asked.round, self.subset_to)
+                self._outcome, self._whole = outcome, whole
+            if not outcome.passes:
+                self._ask(context, asked.next(outcome.task_id), outcome)
+            return outcome
+
+    def _ask(self, context: Any, asked: Asked, blocked: Outcome | None, problem: str | None = None) -> NoReturn:
+        for notifier in self.notifiers:
+            try:
+                notifier(context)
+            except Exception as error:  # noqa: BLE001  # anybody's code; the reviewer is asked all the same
+                self.log.warning("a notifier failed: %s", type(error).__name__)
+        to, timeout = self.reviewers, self.review_timeout
+        park(self, context, asked, reviewers=to, timeout=timeout, blocked=blocked, problem=problem)
+
+    def _asking(self, context: Any) -> Asking:
+        from gate.service.outcome import Asking
+
+        return Asking(task_run(context), self._consumers(), WORKER, "airflow", lineage_run(context), self._elsewhere)
 
     def _passed(self, outcome: Outcome) -> dict[str, Any]:
         """Say loudly when the run goes on for another reason than consent."""

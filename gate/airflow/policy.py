@@ -19,7 +19,8 @@ _RULES_FILE: str = conf.get("consent_gate", "training_rules", fallback="") or ""
 def dag_policy(dag: Any) -> None:
     """Reject a DAG whose training tasks are not gated; put the guard before those that only a rule finds.
 
-    Runs in the DAG processor at every parse, and again in each worker before a task starts.
+    What stands in front of each task it also writes on the task, for the coverage page. Runs in the DAG processor at
+    every parse, and again in each worker before a task starts.
 
     Raises:
         AirflowClusterPolicyViolation: shown as an import error, with the lines to add.
@@ -37,6 +38,7 @@ def dag_policy(dag: Any) -> None:
         return  # nothing here can be marked, and no rule finds anything: DAGs of others cost no import
     from gate.airflow.guard import guard_of, put_guard
     from gate.airflow.judging import explain, judge
+    from gate.airflow.notes import leave_note
     from gate.domain.instants import utc_now
 
     findings = judge(dag, rules, utc_now())
@@ -46,6 +48,7 @@ def dag_policy(dag: Any) -> None:
         task = dag.get_task(found.task_id)
         if found.guard is not None and guard_of(task) is None:
             put_guard(task, found.guard)
+        leave_note(task, found)
 
 
 def rules_file() -> str:

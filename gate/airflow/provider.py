@@ -46,5 +46,6 @@ def get_provider_info() -> dict[str, Any]:
                 },
             }
         },
+        "notifications": ["gate.airflow.notifications.BlockedRunNotifier"],
         "task-decorators": [{"name": "training", "class-name": "gate.airflow.decorator.training"}],
     }

@@ -12,11 +12,15 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 from weakref import finalize
 
+from gate.domain.instants import parse_instant
 from gate.domain.run import Confirmed, TaskRun
 from gate.errors import CannotDecide, InputError, PermitRefused
+from gate.service.answers import ISSUER, LABELS
 
 if TYPE_CHECKING:
     import httpx
+
+    from gate.service.answers import ReviewAnswer
 
 ASSET_TRIGGERED = "asset_triggered"
 TEST = "test"  # `triggered_by` of a run that `dag.test()` or `airflow dags test` made
@@ -50,13 +54,17 @@ def airflow_confirmation(
     Raises:
         InputError: neither a user with password nor a token.
     """
-    if not token and not (username and password):
-        raise InputError("a user with password, or a token, is needed to ask Airflow", where="Airflow")
-    return _Asker(url.rstrip("/"), username, password, token, timeout).confirm
+    return AskedAirflow(url, username=username, password=password, token=token, timeout=timeout).confirm
 
 
 def configured_confirmation(environ: Mapping[str, str]) -> Callable[[TaskRun], Confirmed] | None:
-    """Return what asks the Airflow of the environment; `None` when none is configured.
+    """Return what asks the Airflow of the environment who is running; see `configured_airflow`."""
+    airflow = configured_airflow(environ)
+    return airflow.confirm if airflow else None
+
+
+def configured_airflow(environ: Mapping[str, str]) -> AskedAirflow | None:
+    """Return the Airflow of the environment; `None` when none is configured.
 
     Args:
         environ: `GATE_AIRFLOW_URL`, and `GATE_AIRFLOW_USER` with `GATE_AIRFLOW_PASSWORD`, or `GATE_AIRFLOW_TOKEN`.
@@ -67,7 +75,7 @@ def configured_confirmation(environ: Mapping[str, str]) -> Callable[[TaskRun], C
     url = environ.get(AIRFLOW_URL)
     if not url:
         return None
-    return airflow_confirmation(
+    return AskedAirflow(
         url,
         username=environ.get("GATE_AIRFLOW_USER"),
         password=environ.get("GATE_AIRFLOW_PASSWORD"),
@@ -75,11 +83,23 @@ def configured_confirmation(environ: Mapping[str, str]) -> Callable[[TaskRun], C
     )
 
 
-class _Asker:
-    def __init__(self, url: str, username: str | None, password: str | None, token: str | None, timeout: float) -> None:
+class AskedAirflow:
+    """An Airflow that is asked over its REST API; see `airflow_confirmation`. Safe to use from several threads."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        username: str | None = None,
+        password: str | None = None,
+        token: str | None = None,
+        timeout: float = TIMEOUT,
+    ) -> None:
         import httpx
 
-        self.url = url
+        if not token and not (username and password):
+            raise InputError("a user with password, or a token, is needed to ask Airflow", where="Airflow")
+        self.url = url.rstrip("/")
         self.login = {"username": username, "password": password} if username and password else None
         self.token = token
         self.lock = Lock()
@@ -100,6 +120,24 @@ class _Asker:
             events = self.read(f"{base}/upstreamAssetEvents")["asset_events"]
             return Confirmed(tuple(dict.fromkeys(pair for event in events if (pair := _source(event)))))
         except (KeyError, TypeError) as error:
+            raise _silent(f"its answer lacks {error}") from None
+
+    def confirm_review(self, answer: ReviewAnswer) -> None:
+        """Make sure that this answer stands in Airflow, or for a timeout that none does.
+
+        Raises:
+            PermitRefused: it does not.
+            CannotDecide: Airflow cannot be asked.
+        """
+        run = answer.run
+        instance = f"/dagRuns/{_quoted(run.run_id)}/taskInstances/{_quoted(run.task_id)}/{run.map_index}"
+        try:
+            detail = self.read(f"/api/v2/dags/{_quoted(run.dag_id)}{instance}/hitlDetails")
+        except PermitRefused:
+            raise _no_answer("it asked nobody") from None
+        try:
+            _check_answered(detail, answer)
+        except (KeyError, TypeError, AttributeError) as error:
             raise _silent(f"its answer lacks {error}") from None
 
     def read(self, path: str) -> Any:
@@ -154,6 +192,29 @@ def _check_instance(instance: Mapping[str, Any], run: TaskRun) -> None:
         raise _refused("no scheduler queued it")
 
 
+def _check_answered(detail: Mapping[str, Any], answer: ReviewAnswer) -> None:
+    instance, run = detail["task_instance"], answer.run
+    names = (instance["dag_id"], instance["dag_run_id"], instance["task_id"], instance["map_index"])
+    if (*names, instance["try_number"]) != (run.dag_id, run.run_id, run.task_id, run.map_index, run.try_number):
+        raise _no_answer("Airflow knows the task by another name or try")
+    if answer.responder is None:
+        if detail["response_received"]:
+            raise _no_answer("somebody did answer")
+        return
+    said_by, said_at = detail["responded_by_user"], detail["responded_at"]
+    if not detail["response_received"] or said_by is None or said_at is None:
+        raise _no_answer("nobody answered")
+    if f"{ISSUER}|{said_by['id']}" != answer.responder or parse_instant(said_at) != answer.answered_at:
+        raise _no_answer("somebody else answered, or at another time")
+    if answer.answer not in LABELS:
+        return  # it keeps blocked
+    if detail["chosen_options"] != [LABELS[answer.answer]]:
+        raise _no_answer("the answer was another one")
+    assigned = {user["id"] for user in detail["assigned_users"]}
+    if assigned and said_by["id"] not in assigned:
+        raise _no_answer("whoever answered was not asked")
+
+
 def _source(event: Mapping[str, Any]) -> tuple[str, str] | None:
     """Return the run whose task emitted an event; one made through the REST API has none and counts for nothing."""
     if not (event["source_dag_id"] and event["source_run_id"] and event["source_task_id"]):
@@ -185,9 +246,17 @@ def _refused(why: str) -> PermitRefused:
     )
 
 
+def _no_answer(why: str) -> PermitRefused:
+    return PermitRefused(
+        f"Airflow knows no such answer of a reviewer: {why}",
+        hint="clear the gate's task: it asks again",
+        reason="permit_mismatch",
+    )
+
+
 def _silent(what: str) -> CannotDecide:
     return CannotDecide(
-        f"Airflow does not say whether the task is running: {what}",
+        f"Airflow does not say what was asked: {what}",
         where="Airflow",
         hint="see the service's settings for Airflow's address and user",
         reason="cannot_decide",

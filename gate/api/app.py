@@ -12,8 +12,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 
 from gate import __version__
-from gate.api import acts, health, mode, problems, records, seam
-from gate.api.auth import Authentication, Authenticator, TokenAuthenticator
+from gate.api import acts, health, impact, lineage_graph, lineage_intake, mode, problems, records, seam
+from gate.api.auth import Authentication, Authenticator, Refusing, TokenAuthenticator
 from gate.api.idempotency import Idempotency
 from gate.api.limits import Limiting, Limits
 from gate.api.metrics import Metrics, Observing
@@ -64,7 +64,11 @@ async def _closing(opened: Opened, _: FastAPI) -> AsyncIterator[None]:
 
 
 def create_app(
-    open_: Callable[[], Service], *, authenticators: Sequence[Authenticator] = (), limits: Limits | None = None
+    open_: Callable[[], Service],
+    *,
+    authenticators: Sequence[Authenticator] = (),
+    limits: Limits | None = None,
+    refusing: Refusing | None = None,
 ) -> FastAPI:
     """Build the app.
 
@@ -73,11 +77,13 @@ def create_app(
             `confirm` that a task is running, or nothing can be redeemed.
         authenticators: recognise people (Airflow's log-in, OIDC). Service tokens are always known.
         limits: what a request may cost.
+        refusing: makes the answer for a caller who is turned away; a problem when omitted.
 
     Returns:
         The app. Run by itself it closes the service at the end; mounted, the process' end does.
     """
     opened, metrics = Opened(open_), Metrics()
+    turned_away: dict[str, Refusing] = {} if refusing is None else {"refusing": refusing}
     tokens = TokenAuthenticator(opened.ledger, lambda: opened().clock())
     app = FastAPI(
         title="Consent Gate",
@@ -92,7 +98,7 @@ def create_app(
         lifespan=partial(_closing, opened),
         middleware=[  # outermost first
             Middleware(Observing, metrics=metrics),
-            Middleware(Authentication, authenticators=(tokens, *authenticators)),
+            Middleware(Authentication, authenticators=(tokens, *authenticators), **turned_away),
             Middleware(Limiting, limits=limits or Limits()),
             Middleware(Idempotency, ledger=opened.ledger),
         ],
@@ -101,6 +107,6 @@ def create_app(
     app.state.metrics = metrics
     app.state.readiness = health.Readiness()
     problems.install(app)
-    for part in (health, seam, records, mode, acts):
+    for part in (health, seam, records, mode, acts, lineage_intake, lineage_graph, impact):
         app.include_router(part.router)
     return app

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Annotated, Any, Literal, Protocol
 from urllib.parse import urlsplit
@@ -22,16 +22,30 @@ from gate.ledger.store import Ledger
 from gate.service.tokens import find_token, is_token
 
 ACT = "act"  # a person may propose and approve two-person acts; no token ever holds it
+ACCOUNTS = "accounts"  # see which accounts there are and what they agreed to
+RUNS = "runs"  # see decisions of the DAGs that `Principal.sees`
 ROLES: dict[str, frozenset[str]] = {
-    "auditor": frozenset({"read"}),
-    "reviewer": frozenset({"read", ACT}),
-    "admin": frozenset({"read", ACT, "consent"}),
+    "auditor": frozenset({"read", RUNS, ACCOUNTS}),
+    "reviewer": frozenset({"read", RUNS, ACCOUNTS, ACT}),
+    "recorder": frozenset({"read", RUNS, ACCOUNTS, "consent"}),
+    "admin": frozenset({"read", RUNS, ACCOUNTS, ACT, "consent"}),
 }
 """What people may do. Nobody appoints admins but the directory sync, so no role holds `directory`."""
 
-OPEN_PATHS = frozenset({"/healthz", "/readyz", f"{API}/openapi.json"})
+PAGES = "/ui"  # where the pages for people are; everything else is the API
+LOGIN = f"{PAGES}/login"
+STATIC = f"{PAGES}/static"
+LOGIN_COOKIE = "gate_login"  # holds the credential a browser logged in with; never readable by scripts
+AIRFLOW_COOKIE = "_token"  # Airflow's own, which a browser also sends to an app that Airflow mounts
+
+OPEN_PATHS = frozenset({"/healthz", "/readyz", f"{API}/openapi.json", LOGIN})
 CSRF_HEADER = ("X-Requested-With", "consent-gate")
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+def everything(_: str) -> bool:
+    """See the runs of every DAG."""
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +59,7 @@ class Principal:
         issuer: who vouches: `gate` for tokens, `airflow`, or an OIDC issuer's address.
         from_cookie: the credential came by itself with the request, so that a mutation must prove it was meant.
         display: how to show a person to others; means nothing.
+        sees: whether this caller may look at a DAG's runs, by DAG id; asked only of holders of `read` or `runs`.
     """
 
     name: str
@@ -53,6 +68,7 @@ class Principal:
     issuer: str
     from_cookie: bool = False
     display: str = ""
+    sees: Callable[[str], bool] = field(default=everything, compare=False, repr=False)
 
     @property
     def actor(self) -> str:
@@ -90,13 +106,14 @@ class TokenAuthenticator:
 
     async def __call__(self, connection: HTTPConnection) -> Principal | None:
         """Return the service behind a token; see `Authenticator`."""
-        text = bearer(connection)
+        text, from_cookie = credential(connection)
         if not text or not is_token(text):
             return None
         asked = asyncio.get_running_loop(), text
         if asked not in self._waiting:
             self._waiting[asked] = asyncio.create_task(self._look_up_next(asked))
-        return await asyncio.shield(self._waiting[asked])  # who leaves takes the answer from nobody else
+        found = await asyncio.shield(self._waiting[asked])  # who leaves takes the answer from nobody else
+        return replace(found, from_cookie=from_cookie)
 
     async def _look_up_next(self, asked: _Asked) -> Principal:
         while asked in self._looking:
@@ -116,25 +133,42 @@ class TokenAuthenticator:
                 hint="an operator makes one with `gate tokens create`",
                 reason="cannot_decide",
             )
-        return Principal(token.name, "service", frozenset(scope.value for scope in token.scopes), "gate")
+        scopes = frozenset(scope.value for scope in token.scopes)
+        return Principal(
+            token.name, "service", scopes | ({RUNS, ACCOUNTS} if "read" in scopes else frozenset()), "gate"
+        )
+
+
+Refusing = Callable[[Scope, GateError], ASGIApp]
+
+
+def _as_problem(_: Scope, error: GateError) -> ASGIApp:
+    return problem_response(error)
 
 
 class Authentication:
-    """ASGI middleware: no request reaches a route without a principal, except the few paths that are open."""
+    """ASGI middleware: no request reaches a route without a principal, except the few paths that are open.
 
-    def __init__(self, app: ASGIApp, authenticators: Sequence[Authenticator]) -> None:
+    Args:
+        app: what comes next.
+        authenticators: recognise callers, asked in order.
+        refusing: makes the answer for a caller who is turned away.
+    """
+
+    def __init__(self, app: ASGIApp, authenticators: Sequence[Authenticator], refusing: Refusing = _as_problem) -> None:
         self.app = app
         self.authenticators = authenticators
+        self.refusing = refusing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Authenticate, or answer 401 or 403."""
-        if scope["type"] != "http" or route_path(scope) in OPEN_PATHS:
+        if scope["type"] != "http" or is_open(route_path(scope)):
             await self.app(scope, receive, send)
             return
         try:
             principal = await self._authenticate(HTTPConnection(scope))
         except GateError as error:
-            await problem_response(error)(scope, receive, send)
+            await self.refusing(scope, error)(scope, receive, send)
             return
         scope.setdefault("state", {})["principal"] = principal
         await self.app(scope, receive, send)
@@ -196,6 +230,17 @@ Person = Annotated[Principal, Depends(person)]
 Reads = Annotated[Principal, needs("read")]
 
 
+def is_open(path: str) -> bool:
+    """Whether a path answers anybody: health, the API's description, the log-in page, scripts and styles."""
+    return path in OPEN_PATHS or path.startswith(f"{STATIC}/")
+
+
+def credential(connection: HTTPConnection) -> tuple[str | None, bool]:
+    """Return what a caller shows, and whether a browser sent it by itself."""
+    shown = bearer(connection)
+    return (shown, False) if shown else (connection.cookies.get(LOGIN_COOKIE), True)
+
+
 def bearer(connection: HTTPConnection) -> str | None:
     """Return the bearer credential of a request, if it has one."""
     scheme, _, credential = connection.headers.get("Authorization", "").partition(" ")
@@ -209,9 +254,13 @@ def route_path(scope: Scope) -> str:
 
 
 def _check_meant(connection: HTTPConnection) -> None:
-    """Refuse what another site could make a browser send: a cookie alone proves nothing (facts: Airflow's `_token`)."""
+    """Refuse what another site could make a browser send: a cookie alone proves nothing (facts: Airflow's `_token`).
+
+    A form of our pages cannot send headers; it carries a token of its own, which `gate.web.access` checks.
+    """
     name, value = CSRF_HEADER
-    if connection.headers.get(name) != value or not _same_origin(connection):
+    form = route_path(connection.scope).startswith(f"{PAGES}/")
+    if not (form or connection.headers.get(name) == value) or not same_origin(connection):
         raise NotAllowed(
             "a log-in by cookie needs proof that the request comes from our own page",
             where=name,
@@ -220,7 +269,8 @@ def _check_meant(connection: HTTPConnection) -> None:
         )
 
 
-def _same_origin(connection: HTTPConnection) -> bool:
+def same_origin(connection: HTTPConnection) -> bool:
+    """Whether a browser says that a page of this very origin sent the request."""
     said = connection.headers.get("Sec-Fetch-Site")
     if said is not None:
         return said == "same-origin"

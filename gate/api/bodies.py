@@ -6,12 +6,16 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from gate.service.answers import MAX_NOTE
+
 MAX_COUNT = 2**53 - 1  # what canonical JSON can hold
 MAX_DATASETS = 64  # in one request
+MAX_OPTIONS = 10  # of a question to a reviewer
 MAX_FACTS = 1000  # lines of evidence or contradictions
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=r"^[^\x00]*$")]
 Uri = Annotated[str, StringConstraints(min_length=1, max_length=4000, pattern=r"^[^\x00]*$")]
+Note = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NOTE, pattern=r"^[^\x00]*$")]
 Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
 Nonce = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
@@ -103,6 +107,19 @@ class Deciding(Looks):
     asking: Question
 
 
+class Review(Body):
+    """What a reviewer answered to a blocked gate, as the worker heard it."""
+
+    run: Run
+    decision: Count
+    round: Annotated[int, Field(ge=1, le=MAX_COUNT)]
+    answer: Text
+    options: Annotated[list[Text], Field(max_length=MAX_OPTIONS)]
+    responder: Text | None = None
+    answered_at: Text | None = None
+    note: Note | None = None
+
+
 class Redemption(Body):
     """What a training task shows to redeem its permit."""
 
@@ -111,6 +128,14 @@ class Redemption(Body):
     wanted: Use
     measured: Annotated[dict[Digest, Digest | None], Field(max_length=MAX_DATASETS)]
     nonce: Nonce
+
+
+class Model(Body):
+    """What a training task says it produced, for the redemption of its own try."""
+
+    redemption: Count
+    run: Run
+    model: Version
 
 
 class Check(Body):

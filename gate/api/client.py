@@ -17,15 +17,17 @@ from gate.domain.remedies import refused
 from gate.domain.run import TaskRun
 from gate.domain.words import Category, Reason
 from gate.errors import InputError
+from gate.permits.attestation import Artifact, verify_attestation
 from gate.permits.keys import PublicKey
 from gate.permits.permit import Permit, open_permit
 from gate.permits.receipt import UNPERMITTED, new_nonce, verify_receipt
 from gate.permits.succession import successors
-from gate.service.ports import Redeemed, RedemptionRequest, TagStatement, wanted_to_dict
+from gate.service.ports import Attested, Produced, Redeemed, RedemptionRequest, TagStatement, wanted_to_dict
 from gate.service.settings import Settings, read_settings
 
 if TYPE_CHECKING:
     from gate.scan.census import Look
+    from gate.service.answers import ReviewAnswer
     from gate.service.outcome import Asking, Outcome
     from gate.service.tagging import Tagged
 
@@ -125,6 +127,11 @@ class RemoteService:
         answer = self._line.json(writing("/decisions", body, _censuses(looks)))
         return _understood(lambda: _outcome(answer, asking.run))
 
+    def record_review(self, answer: ReviewAnswer, *, by: str, via: str) -> int:  # noqa: ARG002  # the token tells
+        """Record what a reviewer answered; the service asks Airflow itself whether it stands there."""
+        said = self._line.json(judging("/reviews", answer.to_dict()))
+        return _understood(lambda: _count(said["index"]))
+
     def passing(self, looks: Sequence[Look], wanted: WantedUse, folder: Path) -> list[Path]:
         """Write, per dataset, who passes: Parquet as `write_subset` reads it, group 1."""
         packed = folder / "passing.zip"
@@ -174,6 +181,24 @@ class RemoteService:
         if answer.get("standing") is not True:
             raise unintelligible("it does not say whether the permission stands")
         self._check_receipt(answer.get("receipt"), redeemed, nonce)
+
+    def record_attestation(self, produced: Produced, *, by: str) -> Attested:  # noqa: ARG002  # the token tells
+        """Have a model attested; the answer counts only as a statement about this very model by a pinned key.
+
+        Raises:
+            PermitRefused: the service refuses, or attests something else.
+            TamperingFound: no pinned key signed the answer.
+        """
+        answer = self._line.json(judging("/attestations", produced.to_dict()))
+        attested = _understood(lambda: Attested(_count(answer["index"]), produced.model, dict(answer["envelope"])))
+        said = verify_attestation(attested.envelope, self.pinned_keys)
+        if (said.model, said.run, said.redemption.name) != (
+            Artifact.of(produced.model),
+            produced.run,
+            produced.redemption,
+        ):
+            raise refused("the answer attests another model or try", Reason.PERMIT_MISMATCH)
+        return attested
 
     def decision_of_run(self, dag_id: str, run_id: str) -> Outcome | None:
         """Return the newest decision of a DAG run."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,7 +15,7 @@ import jwt
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection
 
-from gate.api.auth import ROLES, Principal, bearer
+from gate.api.auth import ROLES, Principal, credential
 from gate.api.problems import NotAuthenticated
 from gate.errors import CannotDecide, InputError
 
@@ -85,8 +85,10 @@ class OidcAuthenticator:
 
     async def __call__(self, connection: HTTPConnection) -> Principal | None:
         """Return the person behind a token; see `Authenticator`."""
-        text = bearer(connection)
-        return await run_in_threadpool(self._verify, text) if text and text.count(".") == 2 else None
+        text, from_cookie = credential(connection)
+        if not text or text.count(".") != 2:
+            return None
+        return replace(await run_in_threadpool(self._verify, text), from_cookie=from_cookie)
 
     def _verify(self, text: str) -> Principal:
         try:

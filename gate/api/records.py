@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from pydantic import Field, WithJsonSchema
 
-from gate.api.auth import Anybody, Principal, Reads, needs
+from gate.api.auth import ACCOUNTS, Anybody, Principal, Reads, needs
 from gate.api.bodies import Body, Text
 from gate.api.health import service_of
 from gate.api.problems import Gone
@@ -20,10 +20,13 @@ from gate.domain.instants import format_instant, parse_instant
 from gate.errors import InputError
 from gate.ledger.store import Reader
 from gate.resources import shipped
-from gate.service import auditing, consents, feeds
+from gate.service import consents, feeds
+from gate.service.access import record_access
 from gate.service.consents import Recorded
+from gate.service.entry_view import entry_proof
 from gate.service.imports import parse_appointment
 from gate.service.keyring import keyring, statements
+from gate.service.publishing import sign_checkpoint
 
 router = APIRouter(prefix=API, tags=["records"])
 
@@ -145,10 +148,18 @@ def list_feeds(request: Request, _: Reads) -> dict[str, Any]:
 
 
 @router.post("/accounts/view")
-def view_account(body: AccountQuestion, request: Request, _: Reads) -> dict[str, Any]:
-    """Show an account's profile, admins and consent events. The account stands in the body: addresses are logged."""
+def view_account(
+    body: AccountQuestion, request: Request, caller: Annotated[Principal, needs(ACCOUNTS)]
+) -> dict[str, Any]:
+    """Show an account's profile, admins and consent events. The account stands in the body: addresses are logged.
+
+    Each view is an entry of the ledger.
+    """
     as_of = None if body.as_of is None else parse_instant(body.as_of, "as_of")
-    return consents.account_view(service_of(request), body.account_id, as_of=as_of, known_at=body.known_at)
+    service = service_of(request)
+    what = {"page": "api/accounts/view", "as_of": body.as_of, "known_at": body.known_at}
+    record_access(service, by=caller.actor, what=what, account_id=body.account_id, via="api")
+    return consents.account_view(service, body.account_id, as_of=as_of, known_at=body.known_at)
 
 
 @router.get("/models")
@@ -193,18 +204,18 @@ def ledger_head(request: Request, _: Anybody) -> dict[str, Any]:
 
 @router.get("/ledger/checkpoint")
 def checkpoint(request: Request, _: Reads) -> dict[str, Any]:
-    """Sign the present size and root; keep it elsewhere, and hold it against the ledger later."""
-    note, size, root = auditing.signed_checkpoint(service_of(request))
-    return {"checkpoint": note, "size": size, "root": root}
+    """Sign the present size and root, if the ledger is what was published of it; keep it elsewhere."""
+    signed = sign_checkpoint(service_of(request))
+    return {"checkpoint": signed.note, "size": signed.size, "root": signed.root.hex()}
 
 
 @router.get("/ledger/entries/{index}/proof")
-def prove_entry(index: int, request: Request, _: Reads) -> dict[str, Any]:
-    """Prove that an entry stands in the ledger."""
-    service = service_of(request)
-    if not 0 <= index < service.ledger_size():
+def prove_entry(index: int, request: Request, caller: Reads) -> dict[str, Any]:
+    """Prove that an entry stands in the ledger; one about a run of a DAG the caller may not see is not there."""
+    proof = entry_proof(service_of(request), index, caller.sees)
+    if proof is None:
         raise Gone("there is no such entry", where="index")
-    return auditing.prove_entry(service, index)
+    return proof
 
 
 def _newest_activation(reader: Reader) -> int | None:

@@ -17,7 +17,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 
 from gate.api.auth import Principal, needs
-from gate.api.bodies import MAX_DATASETS, Check, Deciding, Looks, Redemption, Tag, Text, Version
+from gate.api.bodies import MAX_DATASETS, Check, Deciding, Looks, Model, Redemption, Review, Tag, Text, Version
 from gate.api.health import service_of
 from gate.api.metrics import Metrics
 from gate.api.wire import API
@@ -26,12 +26,12 @@ from gate.domain.decision import wanted_use
 from gate.domain.run import TaskRun
 from gate.errors import GateError, InputError, PermitRefused
 from gate.scan.census import Census, Look, check_census
+from gate.service.answers import ReviewAnswer
 from gate.service.core import Service
 from gate.service.facts import scratch
 from gate.service.outcome import Asking, Outcome
-from gate.service.ports import RedemptionRequest, TagStatement
+from gate.service.ports import Produced, RedemptionRequest, TagStatement
 from gate.service.receipts import find_redemption, sign_receipt
-from gate.service.redeeming import refusal_of_run
 
 MAX_QUESTION = 1_048_576  # bytes of the JSON part beside censuses
 COPY = 1_048_576  # bytes copied at a time
@@ -137,6 +137,17 @@ async def passing(request: Request, _: Decides) -> Response:
     return await _with_looks(request, Looks, answer)
 
 
+@router.post("/reviews", status_code=201)
+def record_review(body: Review, request: Request, caller: Decides) -> JSONResponse:
+    """Record what a reviewer answered to a blocked gate, once Airflow itself has said so; it lets nothing pass."""
+    try:
+        answer = ReviewAnswer.from_dict(body.model_dump())
+    except ValueError:
+        raise InputError("is no answer of a reviewer", where="answer") from None
+    index = service_of(request).record_review(answer, by=caller.actor, via="airflow")
+    return JSONResponse({"index": index}, 201)
+
+
 @router.get("/permits")
 def permit_of(run: OfTry, request: Request, _: Redeems) -> JSONResponse:
     """Show the newest permit of this task of this run, if it has one."""
@@ -170,6 +181,13 @@ def record_check(body: Check, request: Request, _: Redeems) -> JSONResponse:
     return JSONResponse({"standing": True, "receipt": sign_receipt(service, redeemed, body.nonce)})
 
 
+@router.post("/attestations", status_code=201)
+def record_attestation(body: Model, request: Request, caller: Redeems) -> JSONResponse:
+    """Attest a model to the try that trained it, while that try is running; answer the signed in-toto statement."""
+    attested = service_of(request).record_attestation(Produced.from_dict(body.model_dump()), by=caller.actor)
+    return JSONResponse(attested.to_dict(), 201)
+
+
 @router.get("/runs/decision")
 def decision_of_run(
     dag_id: Annotated[Text, Query()], run_id: Annotated[Text, Query()], request: Request, _: Works
@@ -183,8 +201,7 @@ def refused_run(
     dag_id: Annotated[Text, Query()], run_id: Annotated[Text, Query()], request: Request, _: Works
 ) -> JSONResponse:
     """Show the newest refused redemption of a DAG run, if there is one."""
-    entry = refusal_of_run(service_of(request), dag_id, run_id)
-    return JSONResponse({"refusal": entry and {"index": entry.idx, **entry.body}})
+    return JSONResponse({"refusal": service_of(request).refusal_of_run(dag_id, run_id)})
 
 
 def _maybe(name: str, outcome: Outcome | None) -> JSONResponse:

@@ -216,9 +216,36 @@ def list_(
 def export(
     out: Annotated[Path | None, typer.Option("--out", help="File to write; default stdout.")] = None,
     account: Annotated[str | None, typer.Option("--account", help="Only this account.")] = None,
+    form: Annotated[
+        str, typer.Option("--format", metavar="events|27560", help="27560: ISO/IEC TS 27560 records as JSON-LD.")
+    ] = "events",
+    opened: Annotated[
+        bool, typer.Option("--open", help="With 27560: names in place of references; this is recorded as an access.")
+    ] = False,
     as_json: bool = JSON,
 ) -> None:
-    """Export consent events as JSON Lines that `gate consent import` reads."""
+    """Export consent events as JSON Lines that `gate consent import` reads, or as ISO/IEC TS 27560 consent records."""
+    import json
+
+    from gate.errors import InputError
+
+    if form not in ("events", "27560"):
+        raise InputError(f"{form[:40]!r} is not known", where="--format", hint="one of: events, 27560")
+    if opened and form == "events":
+        raise InputError("goes with --format 27560", where="--open", hint="events always hold names: they are imported")
+    text, number = _records(account, opened) if form == "27560" else _events(account)
+    if out is not None:
+        out.write_text(text, "utf-8")
+    if as_json:
+        records = {} if form == "events" or out is not None else {"records": json.loads(text)}
+        say_json({"events": number, "file": out and str(out), **records})
+    elif out is None:
+        say(text.rstrip("\n"))
+    else:
+        say(f"{number} events in {out}")
+
+
+def _events(account: str | None) -> tuple[str, int]:
     import json
 
     from gate.service.consents import export_events
@@ -226,15 +253,19 @@ def export(
 
     with open_service() as service:
         lines = [json.dumps(event, ensure_ascii=False) for event in export_events(service, account)]
-    text = "".join(line + "\n" for line in lines)
-    if out is not None:
-        out.write_text(text, "utf-8")
-    if as_json:
-        say_json({"events": len(lines), "file": out and str(out)})
-    elif out is None:
-        say(text.rstrip("\n"))
-    else:
-        say(f"{len(lines)} events in {out}")
+    return "".join(line + "\n" for line in lines), len(lines)
+
+
+def _records(account: str | None, opened: bool) -> tuple[str, int]:
+    import json
+
+    from gate.service.actors import local_actor
+    from gate.service.consent_records import consent_records
+    from gate.service.core import open_service
+
+    with open_service() as service:
+        document = consent_records(service, account=account, opened_by=local_actor() if opened else None)
+    return json.dumps(document, ensure_ascii=False, indent=2) + "\n", len(document["@graph"])
 
 
 def _event(

@@ -1,4 +1,4 @@
-"""`gate dataset`: tag versions and show what is recorded of them."""
+"""`gate dataset`: detect categories, tag versions, show and export what is recorded of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from gate.domain.dataset import Dataset
     from gate.service.tagging import Tagged
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="Tag dataset versions and show their tags.")
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="Detect categories, tag dataset versions and show their tags."
+)
 
 Uri = Annotated[str, typer.Argument(metavar="URI", help="A URI or path of a file, folder or glob.")]
 Account = Annotated[
@@ -22,6 +24,19 @@ Account = Annotated[
     typer.Option("--account", help="Account locator: COLUMN, path:{account}/*.wav, constant:ACCOUNT."),
 ]
 CategoryColumn = Annotated[str | None, typer.Option("--category-column", help="Column with each row's category.")]
+
+
+@app.command()
+def detect(
+    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Files, folders, globs or URIs.")],
+    as_json: bool = typer.Option(False, "--json", help="Print one JSON object per path, each on a line."),
+) -> None:
+    """Find out from their content which categories files bear, with the evidence. Nothing is recorded."""
+    from gate.cli.detect import detect_paths
+
+    code = detect_paths(paths, as_json=as_json)
+    if code:
+        raise typer.Exit(code)
 
 
 @app.command()
@@ -72,6 +87,44 @@ def declassify(
         version = measure(named(uri, account, None))[0]
     params = {"uri": version.dataset.uri, "digest": version.digest, "removes": remove, "expires_at": until}
     propose_act("declassification", params, reason, as_json, "gate acts approve")
+
+
+@app.command()
+def export(
+    uri: Uri,
+    account: Account = None,
+    category_column: CategoryColumn = None,
+    form: Annotated[str, typer.Option("--format", metavar="croissant", help="MLCommons Croissant 1.1.")] = "croissant",
+    title: Annotated[str | None, typer.Option("--title", help="Its name; default: the last part of the URI.")] = None,
+    creator: Annotated[str | None, typer.Option("--creator", help="The organization that made it.")] = None,
+    license_: Annotated[str | None, typer.Option("--license", help="A URL; default: each use is decided.")] = None,
+    files: Annotated[
+        bool, typer.Option("--files", help="List every file with its SHA-256; their paths may name accounts.")
+    ] = False,
+    out: Annotated[Path | None, typer.Option("--out", help="File to write; default stdout.")] = None,
+    as_json: bool = JSON,
+) -> None:
+    """Describe the dataset as its bytes are now: categories, digest, and what was decided about its use."""
+    import json
+
+    from gate.errors import InputError
+    from gate.service.core import open_service
+    from gate.service.croissant import croissant
+
+    if form != "croissant":
+        raise InputError(f"{form[:40]!r} is not known", where="--format", hint="croissant")
+    described = named(uri, account, category_column)
+    with open_service() as service:
+        document = croissant(service, described, title=title, creator=creator, license_=license_, files=files)
+    text = json.dumps(document, ensure_ascii=False, indent=2) + "\n"
+    if out is not None:
+        out.write_text(text, "utf-8")
+    if as_json:
+        say_json({"digest": document["gate:digest"], "file": out and str(out), "croissant": document})
+    elif out is None:
+        say(text.rstrip("\n"))
+    else:
+        say(f"{document['gate:digest']} described in {out}")
 
 
 def named(uri: str, account: str | None, category_column: str | None) -> Dataset:

@@ -20,11 +20,13 @@ def db() -> None:
 def upgrade(as_json: bool = JSON) -> None:
     """Create the database or bring it to this version; an empty ledger gets its first entries."""
     from gate.service.core import set_up
+    from gate.service.lineage_store import set_up_lineage
     from gate.service.settings import read_settings
 
     settings = read_settings()
     with set_up(settings) as service, service.ledger.read() as reader:
         entries = reader.size
+    set_up_lineage(settings)
     if as_json:
         say_json({"home": str(settings.home), "entries": entries})
     else:

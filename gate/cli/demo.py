@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from gate.demo.airflow import Airflow
     from gate.demo.home import Home
     from gate.demo.runs import Run
+    from gate.service.core import Service
 
 app = typer.Typer(add_completion=False, help="Run the example DAGs in a real Airflow and show what was blocked.")
 
@@ -41,6 +42,7 @@ def demo(
     """
     from gate.demo.airflow import running_airflow
     from gate.demo.home import new_home
+    from gate.demo.lineage import places
 
     _check_installed()
     signal.signal(signal.SIGTERM, _leave)
@@ -51,7 +53,8 @@ def demo(
         runs, problems = _play(place, airflow, began)
         with suppress(KeyboardInterrupt):
             if as_json:
-                say_json({"runs": [run.to_dict() for run in runs], "events_path": str(place.events)})
+                told = {"events_path": str(place.events), "lineage": places(place, airflow.url)}
+                say_json({"runs": [run.to_dict() for run in runs], **told})
             else:
                 _show(place, airflow, runs)
             for problem in problems:
@@ -83,28 +86,44 @@ def _play(home: Home, airflow: Airflow, began: float) -> tuple[list[Run], list[s
         _tell("every run has ended; deciding again, account by account", began)
         problems = [problem for run in runs for problem in demo_runs.surprises(run)]
         problems += [problem for run in runs for problem in demo_runs.disagreements(service, run)]
-    problems += _late_events(home, runs)
+        problems += _late_events(service, home, runs)
     return runs, problems
 
 
-def _late_events(home: Home, runs: list[Run]) -> list[str]:
+def _late_events(service: Service, home: Home, runs: list[Run]) -> list[str]:
+    from gate.demo.lineage import waits
     from gate.demo.runs import EVENT_SECONDS, missing_events
 
     deadline = time.monotonic() + EVENT_SECONDS
-    while (missing := missing_events(home, runs)) and time.monotonic() < deadline:
+    while True:
+        missing, late = missing_events(home, runs), waits(service)
+        if not (missing or late) or time.monotonic() >= deadline:
+            break
         time.sleep(0.5)
-    return [f"no OpenLineage event tells the end of {job}" for job in sorted(missing)]
+    problems = [f"no OpenLineage event tells the end of {job}" for job in sorted(missing)]
+    return problems + (["events still wait for the lineage store"] if late else [])
 
 
 def _show(home: Home, airflow: Airflow, runs: list[Run]) -> None:
+    from gate.demo.lineage import command, places
+    from gate.web.tabs import decisions_path
+
     columns = ("run", "verdict", "training task", "accounts, rows blocked", "why")
     table(columns, [_row(run) for run in runs])
     say("\nWhere to look:")
-    for run in runs:
-        say(f"  {run.url}")
+    say(f"  every decision: {airflow.url}{decisions_path()}")
+    say(f"  every run: {airflow.url}/dags")
     say(f"  users: {_listed(airflow.passwords)}")
     say(f"  OpenLineage events: {home.events}")
-    say(f"  the record: GATE_HOME={home.gate} gate ledger verify")
+    say(f"  the record: {command(home, 'ledger', 'verify')}")
+    lineage = places(home, airflow.url)
+    say("\nWhat the model that was trained is made of, and what a customer who withdrew concerns:")
+    for place in lineage.values():
+        say(f"  {place}")
+    say("\nWhat was blocked, why, and what to do next (log in as any of the users):")
+    for run in runs:
+        if run.tab:
+            say(f"  {run.tab}")
 
 
 def _row(run: Run) -> tuple[object, ...]:

@@ -1,7 +1,8 @@
-"""`gate keys`: the signing key, the public keys that are pinned, rotation and revocation."""
+"""`gate keys`: the signing key, the public keys that are pinned, rotation and revocation; keys of witnesses."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -55,6 +56,22 @@ def revoke(
 ) -> None:
     """Revoke a key: nothing it signed counts any more. A new signing key is made if it was that one."""
     _act("key_revocation", {"key_id": key_id} if since is None else {"key_id": key_id, "since": since}, reason, as_json)
+
+
+@app.command("create-witness")
+def create_witness(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="A new file; only you may read it.")],
+    as_json: bool = JSON,
+) -> None:
+    """Make a key for a witness, who cosigns checkpoints of somebody else's ledger: see gate ledger cosign."""
+    from gate.permits.keys import create_key, public_key_to_text
+
+    key = create_key(path)
+    text = public_key_to_text(key.public_key)
+    if as_json:
+        say_json({"file": str(path), "key_id": key.key_id, "public_key": text})
+    else:
+        say(text)
 
 
 def _act(act: str, params: Mapping[str, Any], reason: str, as_json: bool) -> None:

@@ -49,7 +49,8 @@ def redeemed(reads: Sequence[Dataset], use: WantedUse, run: TaskRun | None = Non
         run: the try of the task it works for; without it, the one that Airflow's variables in the environment name.
 
     Yields:
-        An object with `open(dataset)`, which gives exactly the permitted version, and `check()` for long trainings.
+        An object with `open(dataset)`, which gives exactly the permitted version, `check()` for long trainings, and
+        `produced(path)`, which attests a finished model.
 
     Raises:
         PermitRefused: there is no permit, or it holds no longer; also at the end, when it was lost meanwhile.

@@ -1,4 +1,4 @@
-"""`gate run`: redeem a permit for a command, and run it only while the permission stands."""
+"""`gate run`: redeem a permit for a command, run it only while the permission stands, and attest what it produced."""
 
 from __future__ import annotations
 
@@ -52,12 +52,17 @@ def run(
     grace: Annotated[
         float, typer.Option("--grace", min=0, metavar="SECONDS", help="From asking CMD to stop until it is killed.")
     ] = 30,
+    produces: Annotated[
+        list[str] | None,
+        typer.Option("--produces", metavar="PATH", help="A model CMD writes: it is attested; repeat for more."),
+    ] = None,
     as_json: bool = JSON,  # noqa: ARG001  # what we refuse is printed by `main`; all else is what CMD prints
 ) -> None:
     """Redeem the permit of a training task, then run CMD while the permission stands.
 
     Exits with the exit code of CMD; 3 when there is no permission (CMD never starts) or when it ends (CMD is stopped),
-    4 when nobody can tell. CMD finds permit and receipt in the file that GATE_PERMIT_FILE names.
+    4 when nobody can tell. CMD finds permit and receipt in the file that GATE_PERMIT_FILE names. When CMD has ended
+    with 0, each model that it produced is attested; 4 when one is not there or cannot be attested.
     """
     from gate.cli.opening import decision_service
     from gate.cli.supervise import supervise
@@ -80,6 +85,9 @@ def run(
             environ = {**os.environ, PERMIT_FILE: str(path)}
             code = supervise(command, environ, check, every=check_every, grace=grace)
         check()  # also for a command that ended before the first look: a withdrawal meanwhile is recorded
+        for model_path in produces or () if code == 0 else ():
+            attested = session.produced(model_path)
+            _warn(f"{model_path} is attested as {attested.model.digest} in ledger entry {attested.index}")
     raise typer.Exit(code)
 
 

@@ -53,7 +53,7 @@ def serve(
     _announce(f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}", as_json)
     with _shared_metrics(workers):
         uvicorn.run(
-            "gate.api.serving:app",
+            "gate.web.site:served",
             factory=True,
             host=host,
             port=port,

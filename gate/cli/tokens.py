@@ -12,7 +12,8 @@ from gate.cli.output import JSON, say, say_json, table
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Make, list and revoke service tokens.")
 
 Scopes = Annotated[
-    list[str], typer.Option("--scope", help="read, tag, consent, directory, decide or redeem; repeat for more.")
+    list[str],
+    typer.Option("--scope", help="read, tag, consent, directory, decide, redeem or lineage; repeat for more."),
 ]
 
 

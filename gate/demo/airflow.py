@@ -24,7 +24,7 @@ from gate.resources import shipped
 
 NAMESPACE = "consent-gate-demo"  # of the OpenLineage jobs
 RUN_ID = "demo"  # every demo has an Airflow of its own; a short id makes addresses people can read
-START_SECONDS = 180
+START_SECONDS = 400  # a busy machine takes its time; an Airflow that ended is noticed at once
 STOP_SECONDS = 15
 _HOST = "127.0.0.1"
 _T = TypeVar("_T")
@@ -79,7 +79,7 @@ class Airflow:
         """
 
         def healthy() -> bool | None:
-            with suppress(OSError, CheckFailed):
+            with suppress(CheckFailed):
                 health = self.call("GET", "/api/v2/monitor/health")
                 return all((health.get(part) or {}).get("status") == "healthy" for part in _PARTS) or None
             return None
@@ -144,13 +144,14 @@ class Airflow:
 
     def _wait_for(self, ask: Callable[[], _T | None], failure: str, seconds: int) -> _T:
         deadline = time.monotonic() + seconds
-        while (answer := ask()) is None:
+        while time.monotonic() < deadline:
+            with suppress(OSError):  # nobody listens yet, or is too busy to answer in time
+                if (answer := ask()) is not None:
+                    return answer
             if (code := self.process.poll()) is not None:
                 raise self._failed(f"ended with code {code}")
-            if time.monotonic() > deadline:
-                raise self._failed(f"{failure} within {seconds} s")
             time.sleep(0.5)
-        return answer
+        raise self._failed(f"{failure} within {seconds} s")
 
     def _failed(self, what: str) -> CheckFailed:
         return CheckFailed(f"Airflow {what}", where=str(self.home.log), hint=_tail(self.home.log))
@@ -192,7 +193,6 @@ def environment(home: Home, ports: tuple[int, ...], environ: Mapping[str, str] =
         ports: of the API server, the worker's and the triggerer's log servers.
         environ: where the rest comes from.
     """
-    transport = {"type": "file", "log_file_path": str(home.events), "append": True}
     kept = {name: value for name, value in environ.items() if not name.startswith(_FOREIGN)}
     url = f"http://{_HOST}:{ports[0]}"
     return kept | {
@@ -211,12 +211,32 @@ def environment(home: Home, ports: tuple[int, ...], environ: Mapping[str, str] =
         "AIRFLOW__CORE__PARALLELISM": "4",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home.passwords),
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{user}:{role}" for user, role in USERS.items()),
+        # SQLite gives up after 5 seconds otherwise, and with it the scheduler, while others use the machine too.
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home.airflow / 'airflow.db'}?timeout=60",
         "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "10",
         "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(ports[1]),
         "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(ports[2]),
         "AIRFLOW__OPENLINEAGE__NAMESPACE": NAMESPACE,
-        "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(transport),
+        "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(transport(home)),
+        "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",  # seconds; a busy machine must not fail tasks that never began
         "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
+    }
+
+
+def transport(home: Home) -> dict[str, Any]:
+    """Return where Airflow's OpenLineage client brings events: the demo's lineage store, and a file beside it.
+
+    Each part is tried whatever became of the other. An event of the outbox is with the store already, which is why we
+    leave out the store's part there: the file must take it, or it stays in the outbox.
+    """
+    return {
+        "type": "composite",
+        "continue_on_failure": True,
+        "continue_on_success": True,
+        "transports": {
+            "lineage": {"type": "gate.lineage.transport.GateTransport", "home": str(home.gate)},
+            "file": {"type": "gate.lineage.transport.AppendTransport", "log_file_path": str(home.events)},
+        },
     }
 
 

@@ -17,6 +17,7 @@ from gate.service.deciding import decision_of_run
 from gate.service.differential import differential
 from gate.service.outcome import Outcome
 from gate.service.redeeming import refusal_of_run
+from gate.web.tabs import tab_path
 
 GATE_TASK = "consent_gate"
 RUN_SECONDS = 300
@@ -87,6 +88,7 @@ class Run:
         reasons: of the block, or of the training task's refusal.
         why: for people, in one line.
         url: the run in Airflow's UI.
+        tab: where a blocked run says what to do next: our tab of the task that was turned away.
         tasks: the state of every task.
     """
 
@@ -102,6 +104,7 @@ class Run:
     model_path: str | None
     why: str
     url: str
+    tab: str | None
     tasks: Mapping[str, str | None]
 
     def to_dict(self) -> dict[str, Any]:
@@ -133,19 +136,22 @@ def collect(service: Service, airflow: Airflow, dag_id: str, run_id: str, state:
     reasons = set(outcome.reasons) if outcome else set()
     if refusal:
         reasons.add(refusal.body["reason"])
+    verdict = _verdict(outcome, refused=refusal is not None)
+    turned_away = EXPECTED[dag_id].task_id if refusal else GATE_TASK
     return Run(
         dag_id=dag_id,
         run_id=run_id,
         state=state,
         gate_state=tasks.get(GATE_TASK),
         train_state=tasks.get(EXPECTED[dag_id].task_id),
-        verdict=_verdict(outcome, refused=refusal is not None),
+        verdict=verdict,
         reasons=tuple(sorted(reasons)),
         rows_blocked=outcome.record["rows_blocked"] if outcome else 0,
         accounts_blocked=outcome.record["accounts_blocked"] if outcome else 0,
         model_path=str(model) if model.exists() else None,
         why=_why(outcome.decision if outcome else None, refusal.body["message"] if refusal else None),
         url=airflow.run_url(dag_id, run_id),
+        tab=airflow.url + tab_path(dag_id, run_id, turned_away) if verdict == Verdict.BLOCK else None,
         tasks=tasks,
     )
 

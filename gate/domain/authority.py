@@ -53,7 +53,28 @@ def claimed_authority(event: ConsentEvent, account_id: str) -> Authority:
     return Authority.ADMIN if event.principal.role in ADMIN_ROLES else Authority.NOT_ADMIN
 
 
+def admins_at(appointments: Iterable[Appointment], at: datetime) -> dict[str, Appointment]:
+    """Return who was owner or admin of an account at an instant, by person, with the appointment that says so.
+
+    Args:
+        appointments: those of one account, as known.
+        at: the instant.
+    """
+    by_person: dict[str, list[Appointment]] = {}
+    for appointment in appointments:
+        by_person.setdefault(appointment.person_id, []).append(appointment)
+    return {
+        person: max((a for a in held if a.effective_at <= at), key=_order)
+        for person, held in by_person.items()
+        if _is_admin(held, at)
+    }
+
+
 def _is_admin(appointments: list[Appointment], at: datetime) -> bool:
-    # At equal times the removal wins: sorting puts "appoint" before "remove".
-    past = sorted((a for a in appointments if a.effective_at <= at), key=lambda a: (a.effective_at, a.action, a.index))
+    past = sorted((a for a in appointments if a.effective_at <= at), key=_order)
     return bool(past) and past[-1].action == "appoint"
+
+
+def _order(appointment: Appointment) -> tuple[datetime, str, int]:
+    # At equal times the removal wins: "appoint" sorts before "remove".
+    return appointment.effective_at, appointment.action, appointment.index

@@ -11,7 +11,12 @@ from typing import NamedTuple
 
 from gate.errors import InputError, TamperingFound
 
+NOTE_NAME = "consent-gate"  # name of our own signature line in checkpoints
+
 _ED25519 = b"\x01"  # signature type of the signed-note format
+_COSIGNATURE = b"\x04"  # … and of a timestamped cosignature, tlog-cosignature's `cosignature/v1`
+_TIME_SIZE = 8  # bytes before a cosignature that hold its time
+_LAST_TIME = 2**63 - 1  # seconds since 1970
 _KEY_ID_SIZE = 4  # bytes
 _ROOT_SIZE = 32  # bytes
 _NAME = re.compile(r"[^\s+]+")
@@ -43,7 +48,12 @@ def note_text(origin: str, size: int, root: bytes) -> str:
 
 def key_id(name: str, public_key: bytes) -> bytes:
     """Return the 4 bytes that name an Ed25519 key: of SHA-256(name || newline || 0x01 || public key)."""
-    return hashlib.sha256(name.encode() + b"\n" + _ED25519 + public_key).digest()[:_KEY_ID_SIZE]
+    return _key_id(name, _ED25519, public_key)
+
+
+def cosigner_id(name: str, public_key: bytes) -> bytes:
+    """Return the 4 bytes that name a cosigner's Ed25519 key: as `key_id`, with 0x04 for 0x01."""
+    return _key_id(name, _COSIGNATURE, public_key)
 
 
 def sign_note(text: str, name: str, sign: Callable[[bytes], bytes], public_key: bytes) -> str:
@@ -58,10 +68,7 @@ def sign_note(text: str, name: str, sign: Callable[[bytes], bytes], public_key: 
     Raises:
         InputError: a name that cannot stand in a note.
     """
-    if not _NAME.fullmatch(name):
-        raise InputError("a signer's name holds neither white space nor '+'", where="checkpoint")
-    signed = base64.b64encode(key_id(name, public_key) + sign(text.encode())).decode()
-    return f"{text}\n— {name} {signed}\n"
+    return f"{text}\n{_line(name, key_id(name, public_key), sign(text.encode()))}"
 
 
 def parse_note(note: str) -> Note:
@@ -103,6 +110,74 @@ def verify_note(note: str, name: str, public_key: bytes, verify: Callable[[bytes
         said = "the signature is wrong" if ours else "the expected key did not sign it"
         raise TamperingFound(said, where="checkpoint", hint="compare the key with the one you pinned")
     return parsed
+
+
+def cosign_note(note: str, name: str, sign: Callable[[bytes], bytes], public_key: bytes, at: int) -> str:
+    """Add a cosignature (C2SP tlog-cosignature, Ed25519): at this time this was the largest consistent tree we saw.
+
+    An earlier cosignature by the same key makes way; the lines of others stay as they are.
+
+    Args:
+        note: the signed note.
+        name: the cosigner; no white space, no `+`.
+        sign: returns the raw Ed25519 signature of the bytes it is given.
+        public_key: the cosigner's 32 raw bytes.
+        at: seconds since 1970.
+
+    Raises:
+        InputError: not a checkpoint, or a name or time that cannot stand in one.
+    """
+    parsed, mine = parse_note(note), cosigner_id(name, public_key)
+    if not 0 <= at <= _LAST_TIME:
+        raise InputError("the time of a cosignature is out of range", where="checkpoint")
+    text, _, lines = note.partition("\n\n")
+    others = zip(parsed.signatures, lines[:-1].split("\n"), strict=True)
+    kept = "".join(f"{line}\n" for other, line in others if (other.name, other.key_id) != (name, mine))
+    signed = at.to_bytes(_TIME_SIZE, "big") + sign(_cosigned(parsed, at))
+    return f"{text}\n\n{kept}{_line(name, mine, signed)}"
+
+
+def verify_cosignature(note: str, name: str, public_key: bytes, verify: Callable[[bytes, bytes], bool]) -> int:
+    """Check a cosigner's line of a signed note.
+
+    Args:
+        note: the signed note.
+        name: the expected cosigner.
+        public_key: the cosigner's 32 raw bytes.
+        verify: takes signature and message, says whether they belong together.
+
+    Returns:
+        When it was cosigned, in seconds since 1970.
+
+    Raises:
+        InputError: not a checkpoint in the signed-note format.
+        TamperingFound: this key did not cosign it, or its cosignature is wrong.
+    """
+    parsed, expected = parse_note(note), cosigner_id(name, public_key)
+    found = [s.signature for s in parsed.signatures if (s.name, s.key_id) == (name, expected)]
+    times = [int.from_bytes(raw[:_TIME_SIZE], "big") for raw in found]
+    right = [
+        at <= _LAST_TIME and verify(raw[_TIME_SIZE:], _cosigned(parsed, at))
+        for raw, at in zip(found, times, strict=True)
+    ]
+    if not right or not all(right):
+        said = "the cosignature is wrong" if found else f"{name} did not cosign it with this key"
+        raise TamperingFound(said, where="checkpoint", hint="compare name and key with what the cosigner gave you")
+    return max(times)
+
+
+def _cosigned(note: Note, at: int) -> bytes:
+    return f"cosignature/v1\ntime {at}\n{note_text(note.origin, note.size, note.root)}".encode()
+
+
+def _key_id(name: str, kind: bytes, public_key: bytes) -> bytes:
+    return hashlib.sha256(name.encode() + b"\n" + kind + public_key).digest()[:_KEY_ID_SIZE]
+
+
+def _line(name: str, key: bytes, signature: bytes) -> str:
+    if not _NAME.fullmatch(name):
+        raise InputError("a signer's name holds neither white space nor '+'", where="checkpoint")
+    return f"— {name} {base64.b64encode(key + signature).decode()}\n"
 
 
 def _signature(line: str) -> Signature:

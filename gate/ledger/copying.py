@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import select
@@ -13,8 +13,8 @@ from gate.domain.canonical import sha256_hex
 from gate.errors import InputError, TamperingFound
 from gate.ledger import tables
 from gate.ledger.checkpoints import Note
+from gate.ledger.format import opens, refs_in, statement_of
 from gate.ledger.reading import PAGE, Entry, Reader, chunks
-from gate.ledger.verify import opens, refs_in, statement_of
 from gate.ledger.writing import Transaction, insert_into
 
 _PERSON = "person:"
@@ -76,6 +76,15 @@ def replay(tx: Transaction, records: Iterable[Record], checkpoint: Note) -> int:
     return tx.size - before
 
 
+def openings(reader: Reader, refs: Sequence[str]) -> Iterator[Record]:
+    """Yield what references stand for, with the salts that prove it; erased ones are left out."""
+    opening = tables.opening.c
+    for some in chunks(refs):
+        columns = select(opening.ref, opening.kind, opening.value, opening.salt)
+        for ref, kind, value, salt in reader.connection.execute(columns.where(opening.ref.in_(some))):
+            yield {"opening": ref, "kind": kind, "value": value, "salt": bytes(salt).hex()}
+
+
 def _page(reader: Reader, page: list[Entry]) -> Iterator[Record]:
     refs, digests = dict[str, None](), dict[str, None]()
     for entry in page:
@@ -84,11 +93,8 @@ def _page(reader: Reader, page: list[Entry]) -> Iterator[Record]:
             refs[entry.by.removeprefix(_PERSON)] = None
         named = (value for value in entry.body.values() if isinstance(value, str) and value.startswith(_DIGEST))
         digests.update(dict.fromkeys(named))
-    opening, attachment = tables.opening.c, tables.attachment.c
-    for some in chunks(list(refs)):
-        columns = select(opening.ref, opening.kind, opening.value, opening.salt)
-        for ref, kind, value, salt in reader.connection.execute(columns.where(opening.ref.in_(some))):
-            yield {"opening": ref, "kind": kind, "value": value, "salt": bytes(salt).hex()}
+    yield from openings(reader, list(refs))
+    attachment = tables.attachment.c
     for some in chunks(list(digests), 8):
         held = select(attachment.digest, attachment.media_type, attachment.content)
         for digest, media_type, content in reader.connection.execute(held.where(attachment.digest.in_(some))):

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
 import heapq
 import json
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
 from time import monotonic
 from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import Connection, select, tuple_
 
-from gate.domain.canonical import Json, canonical
+from gate.domain.canonical import Json
 from gate.domain.instants import parse_instant
 from gate.errors import InputError, LedgerUnavailable, TamperingFound
 from gate.ledger import merkle, queries, tables
+from gate.ledger.format import opening_bytes, value_digest
 from gate.ledger.queries import Question
 
 PAGE = 2000  # rows per query when streaming
-_REF_DOMAIN = b"consent-gate ref v1\x00"
+_SHARED = 65_536  # nodes of the tree that many proofs share, kept while these are made
 
 _T = TypeVar("_T")
 
@@ -63,7 +63,7 @@ class Entry:
             ) from None
         return statement
 
-    @property
+    @cached_property
     def body(self) -> dict[str, Any]:
         """What the entry states."""
         body: dict[str, Any] = self._statement["body"]
@@ -94,21 +94,6 @@ class _Top(NamedTuple):
     clock: datetime | None  # the database server's; SQLite has none
     newest: Entry | None
     at: float  # monotonic seconds when we looked
-
-
-def opening_bytes(kind: str, value: Json) -> bytes:
-    """Return the canonical bytes a reference commits to."""
-    return canonical([kind, value])
-
-
-def value_digest(opening: bytes) -> bytes:
-    """Return the 32-byte digest an opening is found by."""
-    return hashlib.sha256(opening).digest()
-
-
-def make_ref(opening: bytes, salt: bytes) -> str:
-    """Return the reference that stands for a personal value: 64 hex digits that reveal nothing without the salt."""
-    return hashlib.sha256(_REF_DOMAIN + salt + opening).hexdigest()
 
 
 def chunks(items: Sequence[_T], size: int = PAGE) -> Iterator[Sequence[_T]]:
@@ -319,6 +304,19 @@ class Reader:
         if not 0 <= idx < size:
             raise InputError(f"there is no entry {idx} among the first {size}", hint="entries are counted from 0")
         return merkle.inclusion_proof(idx, size, self._node)
+
+    def inclusion_proofs(self, indices: Iterable[int], size: int) -> Iterator[list[bytes]]:
+        """Yield the proof of each of many entries; what they share is read once. In order they are fastest.
+
+        Raises:
+            InputError: as `inclusion_proof`.
+        """
+        self._check_size(size)
+        node = lru_cache(maxsize=_SHARED)(self._node)
+        for idx in indices:
+            if not 0 <= idx < size:
+                raise InputError(f"there is no entry {idx} among the first {size}", hint="entries are counted from 0")
+            yield merkle.inclusion_proof(idx, size, node)
 
     def consistency_proof(self, old: int, new: int) -> list[bytes]:
         """Return the hashes that show the log of `old` entries as a prefix of that of `new` (section 2.1.4).

@@ -8,7 +8,7 @@ from pathlib import Path
 from gate.errors import InputError
 from gate.ledger.state import LIVE
 
-WORKER_KINDS = frozenset({"tag", "decision", "permit", "redemption", "refusal", "exposure"})
+WORKER_KINDS = frozenset({"tag", "decision", "permit", "redemption", "refusal", "exposure", "review", "attestation"})
 """What a worker in the embedded mode appends; everything else is recorded by the service or by people."""
 
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")  # needs no quoting anywhere, and no pg_ prefix

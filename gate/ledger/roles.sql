@@ -8,7 +8,7 @@
 --   :reader    auditors and dashboards: SELECT, nothing else.
 --   :appender  workers that hold the database's URL (embedded mode): append what a worker appends, and no consent,
 --              appointment, profile, model, policy, key, mode, override, token, approval, declassification, erasure,
---              feed or clock; nor anything that looks as if a person had recorded it.
+--              feed, clock, access or obligation; nor anything that looks as if a person had recorded it.
 --   :owner     the decision service and people with `gate`: append every kind, and erase openings.
 --
 -- None of them owns the tables, so none can change an entry, drop a trigger or switch row level security off.
@@ -37,6 +37,19 @@ GRANT INSERT ON entry, node, tree_head, opening, attachment TO :appender, :owner
 
 GRANT SELECT, INSERT, UPDATE (sent_at, attempts, last_error) ON outbox TO :appender, :owner;
 GRANT USAGE ON SEQUENCE outbox_id_seq TO :appender, :owner;
+
+-- The lineage store, where it stands in the same database: a view that can be made anew, so it may be rewritten.
+
+DO $$
+DECLARE
+    table_name text;
+BEGIN
+    FOR table_name IN SELECT tablename FROM pg_tables
+        WHERE schemaname = current_schema() AND tablename LIKE 'lineage\_%' LOOP
+        EXECUTE format('GRANT SELECT ON %I TO %I', table_name, :'reader');
+        EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON %I TO %I, %I', table_name, :'appender', :'owner');
+    END LOOP;
+END $$;
 
 GRANT DELETE ON opening, attachment TO :owner;
 GRANT SELECT, INSERT, DELETE ON answered TO :owner;

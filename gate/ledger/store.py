@@ -118,6 +118,13 @@ class Ledger:
             rows = connection.execute(waiting.order_by(box.attempts, box.id).limit(limit))
             return [OutboxEvent(*row) for row in rows]
 
+    def outbox_event(self, key: str) -> str | None:
+        """Return the JSON text of an event by its key, sent or not; `None` when there is none."""
+        box = tables.outbox.c
+        with self._connected(database.reader) as connection:
+            found: str | None = connection.execute(select(box.event).where(box.key == key)).scalar()
+            return found
+
     def mark_sent(self, ids: Iterable[int]) -> None:
         """Note that these events were accepted by the backend."""
         now = format_instant(utc_now())

@@ -9,16 +9,13 @@ from typing import Any
 
 from sqlalchemy import Table, func, literal_column, select, text
 
-from gate.domain.canonical import canonical, sha256_hex
-from gate.domain.instants import format_instant, parse_instant
-from gate.errors import InputError
+from gate.domain.canonical import sha256_hex
 from gate.ledger import merkle, tables
 from gate.ledger.checkpoints import Note
-from gate.ledger.reading import PAGE, Reader, chunks, make_ref, opening_bytes, value_digest
-from gate.ledger.writing import KINDS, VERSION
+from gate.ledger.format import opens, refs_in, statement_of
+from gate.ledger.reading import PAGE, Reader, chunks
 
 _SHOWN = 100  # findings kept; the rest is only counted
-_FIELDS = {"body", "by", "kind", "recorded_at", "subject", "v", "via"}
 _ATTACHED = {"policy_activation": "digest", "decision": "accounts"}  # body fields that name an attachment
 _PERSON = "person:"  # before a reference in `by`
 
@@ -69,6 +66,7 @@ class _Walk:
     peaks: list[bytes] = field(default_factory=list)
     nodes: int = 0
     erased: int = 0
+    vouched: int = 0  # entries whose bytes a checkpoint covers; if they are others, its root tells
 
     def report(self, where: str, what: str) -> None:
         self.contradictions += 1
@@ -76,13 +74,17 @@ class _Walk:
             self.findings.append(Contradiction(where, what))
 
 
-def verify(reader: Reader, *, checkpoint: Note | None = None, progress: Progress | None = None) -> VerifyReport:
+def verify(
+    reader: Reader, *, checkpoint: Note | None = None, since: bool = False, progress: Progress | None = None
+) -> VerifyReport:
     """Check every row of the ledger, with flat memory.
 
     Args:
         reader: the ledger.
         checkpoint: a note kept elsewhere, its signature already verified; without one, cutting off the newest
             entries together with their tree heads cannot be seen.
+        since: the checkpoint vouches for the bytes of the entries it covers: they are hashed, and held against their
+            columns, but their form is not checked again, nor is counted what was erased of them.
         progress: called with entries done and entries in all.
 
     Returns:
@@ -94,6 +96,7 @@ def verify(reader: Reader, *, checkpoint: Note | None = None, progress: Progress
     """
     walk = _Walk(reader)
     _check_database(walk)
+    walk.vouched = checkpoint.size if checkpoint is not None and since else 0
     _check_entries(walk, checkpoint, progress)
     _check_unique(walk)
     _check_openings(walk)
@@ -117,32 +120,25 @@ def entry_problems(payload: object, columns: Row) -> tuple[dict[str, Any] | None
     statement = statement_of(payload)
     if statement is None:
         return None, ["the payload is not a canonical entry"]
+    return statement, _wrong_columns(statement, payload, columns)
+
+
+def _vouched_problems(payload: object, columns: Row) -> tuple[None, list[str]]:
+    """Check the columns of an entry whose bytes a checkpoint covers."""
+    try:
+        statement = json.loads(payload)  # type: ignore[arg-type]  # whatever the database gives
+        return None, _wrong_columns(statement, payload, columns)  # type: ignore[arg-type]
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None, ["the payload is not an entry"]
+
+
+def _wrong_columns(statement: dict[str, Any], payload: bytes, columns: Row) -> list[str]:
     body = statement["body"]
     derived = (statement["kind"], statement["subject"], body.get("account_ref"), body.get("effective_at"))
     names = ("kind", "subject", "account_ref", "effective_at", "leaf_hash")
     expected = (*derived, merkle.leaf_hash(payload))
     wrong = [name for name, is_, should in zip(names, columns, expected, strict=True) if is_ != should]
-    return statement, [f"{name} is not what the payload says" for name in wrong]
-
-
-def statement_of(payload: bytes) -> dict[str, Any] | None:
-    """Return what the bytes of an entry state; `None` unless they are the canonical bytes of one."""
-    try:
-        statement = json.loads(payload)
-        if canonical(statement) != payload or not isinstance(statement, dict) or set(statement) != _FIELDS:
-            return None
-        recorded_at = format_instant(parse_instant(statement["recorded_at"]))
-    except (ValueError, RecursionError, InputError):
-        return None
-    well_formed = (
-        isinstance(statement["body"], dict)
-        and all(isinstance(statement[name], str) for name in ("by", "kind", "subject", "via"))
-        and statement["kind"] in KINDS
-        and type(statement["v"]) is int
-        and statement["v"] == VERSION
-        and recorded_at == statement["recorded_at"]
-    )
-    return statement if well_formed else None
+    return [f"{name} is not what the payload says" for name in wrong]
 
 
 def _check_database(walk: _Walk) -> None:
@@ -161,7 +157,8 @@ def _check_entries(walk: _Walk, checkpoint: Note | None, progress: Progress | No
     for page in _pages(reader, tables.entry, "idx"):
         statements, completed = [], list[tuple[int, int, bytes]]()
         for idx, kind, subject, account_ref, effective_at, payload, leaf in page:
-            statement, problems = entry_problems(payload, (kind, subject, account_ref, effective_at, leaf))
+            check = _vouched_problems if walk.size < walk.vouched else entry_problems
+            statement, problems = check(payload, (kind, subject, account_ref, effective_at, leaf))
             if idx != walk.size:
                 problems.append(f"stands where entry {walk.size} should")
             for problem in problems:
@@ -244,21 +241,6 @@ def _check_mentions(walk: _Walk, statements: Sequence[dict[str, Any]]) -> None:
             walk.erased += sum(item not in there for item in some)
 
 
-def refs_in(value: Any) -> Iterator[str]:
-    """Yield what stands in fields named `…_ref` or `…_refs`, at any depth."""
-    if isinstance(value, dict):
-        for name, item in value.items():
-            if name.endswith("_ref") and isinstance(item, str):
-                yield item
-            elif name.endswith("_refs") and isinstance(item, list):
-                yield from (ref for ref in item if isinstance(ref, str))
-            else:
-                yield from refs_in(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from refs_in(item)
-
-
 def _check_unique(walk: _Walk) -> None:
     entry = tables.entry.c
     twice = select(entry.kind).group_by(entry.kind, entry.subject).having(func.count() > 1).limit(1)
@@ -271,23 +253,6 @@ def _check_openings(walk: _Walk) -> None:
         for ref, kind, value, salt, digest in page:
             if digest is None or opens(ref, kind, value, salt) != digest:
                 walk.report(f"opening {str(ref)[:12]}", "does not belong to its reference")
-
-
-def opens(ref: object, kind: object, value: object, salt: object) -> bytes | None:
-    """Return the digest an opening is found by; `None` unless it belongs to its reference.
-
-    Args:
-        value: canonical JSON.
-        salt: bytes.
-    """
-    if not (isinstance(kind, str) and isinstance(value, str) and isinstance(salt, bytes)):
-        return None
-    try:
-        meant = json.loads(value)
-        written, opening = canonical(meant).decode(), opening_bytes(kind, meant)
-    except (ValueError, RecursionError, InputError):
-        return None
-    return value_digest(opening) if (written, make_ref(opening, salt)) == (value, ref) else None
 
 
 def _check_attachments(walk: _Walk) -> None:

@@ -14,38 +14,11 @@ from gate.domain.canonical import Json, canonical, sha256_hex
 from gate.domain.instants import format_instant, utc_now
 from gate.errors import CannotDecide
 from gate.ledger import merkle, tables
+from gate.ledger.format import KINDS, VERSION, make_ref, opening_bytes, value_digest
 from gate.ledger.queries import Question
-from gate.ledger.reading import Entry, Reader, TreeHead, chunks, make_ref, opening_bytes, value_digest
+from gate.ledger.reading import Entry, Reader, TreeHead, chunks
 
-VERSION = 1  # of the entry format, see docs/ledger.md
 HASH_SIZE = 32  # bytes
-
-KINDS = frozenset(
-    {
-        "genesis",
-        "key",
-        "policy_activation",
-        "profile",
-        "appointment",
-        "model",
-        "consent",
-        "tag",
-        "declassification",
-        "decision",
-        "permit",
-        "redemption",
-        "refusal",
-        "override",
-        "mode",
-        "erasure",
-        "proposal",
-        "approval",
-        "token",
-        "feed",
-        "exposure",
-        "clock",
-    }
-)
 CLOCK = "clock"  # the one kind that may be recorded earlier than the entry before it
 CLOCK_SKEW = timedelta(seconds=30)  # how far two machines' clocks may be apart
 

@@ -7,11 +7,12 @@ import json
 import logging
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 AIRFLOW_TRANSPORT = "AIRFLOW__OPENLINEAGE__TRANSPORT"
+STORE_TRANSPORT = "gate.lineage.transport.GateTransport"
 PATIENCE = 10.0  # seconds after which a call begins no further event; a dead backend takes about 9 for one
 
 _log = logging.getLogger(__name__)
@@ -47,8 +48,12 @@ def deliver(
         if time.monotonic() >= deadline:
             break
         results.append(Delivery(event_id, _emit(transport, event)))
-    failure = _close(transport, patience)
+    failure = close(transport, patience)
     return [Delivery(done.id, done.error or failure) for done in results]
+
+
+class TransportUnusable(Exception):
+    """The OpenLineage configuration names a transport that cannot be set up; the message holds no secret."""
 
 
 def configured_transport(config: Mapping[str, Any] | None = None) -> Any | None:
@@ -66,11 +71,51 @@ def configured_transport(config: Mapping[str, Any] | None = None) -> Any | None:
         (which is logged): events then wait in the outbox.
     """
     try:
-        settings = _settings(config)
-        return _create(settings) if settings else None
-    except Exception as error:  # noqa: BLE001 - a broken configuration must not fail a task; the events are kept
-        _log.error("the OpenLineage transport cannot be set up, events wait in the outbox: %s", _told(error))
+        return transport_of(lambda: _settings(config))
+    except TransportUnusable as error:
+        _log.error("the OpenLineage transport cannot be set up, events wait in the outbox: %s", error)
         return None
+
+
+def transport_beside_store() -> Any | None:
+    """Return the configured transport without its `GateTransport` parts: what the store has went there already.
+
+    Returns:
+        A transport; None when nothing else is configured, or OpenLineage is disabled.
+
+    Raises:
+        TransportUnusable: something is configured that cannot be used.
+    """
+    return transport_of(lambda: _without_store(_settings(None)))
+
+
+def transport_of(settings: Callable[[], dict[str, Any] | None]) -> Any | None:
+    """Set up a transport.
+
+    Args:
+        settings: returns what the client's factory takes; `None`: there is to be none.
+
+    Raises:
+        TransportUnusable: the settings cannot be read, or the transport not be set up.
+    """
+    try:
+        found = settings()
+        return _create(found) if found else None
+    except Exception as error:  # noqa: BLE001 - a broken configuration must not fail a task; the events are kept
+        raise TransportUnusable(told(error)) from None
+
+
+def _without_store(settings: dict[str, Any] | None) -> dict[str, Any] | None:
+    if not settings or settings["type"] == STORE_TRANSPORT:
+        return None
+    if settings["type"] != "composite":
+        return settings
+    parts = settings["transports"]
+    named = dict(parts) if isinstance(parts, Mapping) else dict(enumerate(parts))
+    others = {name: other for name, part in named.items() if (other := _without_store(part))}
+    if not others or (len(others) < len(named) and settings.get("continue_on_success") is False):
+        return None  # the others are there for when the store is not
+    return {**settings, "transports": others if isinstance(parts, Mapping) else list(others.values())}
 
 
 def _settings(config: Mapping[str, Any] | None) -> dict[str, Any] | None:
@@ -94,17 +139,18 @@ def _settings(config: Mapping[str, Any] | None) -> dict[str, Any] | None:
 def _create(settings: dict[str, Any]) -> Any | None:
     from openlineage.client.transport import get_default_factory
 
-    transport = get_default_factory().create(_dependable(settings))
+    transport = get_default_factory().create(dependable(settings))
     return None if transport.kind == "noop" else transport
 
 
-def _dependable(settings: Mapping[str, Any]) -> dict[str, Any]:
+def dependable(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a configuration in which every part keeps or tells: see `configured_transport`."""
     kind, path = settings["type"], str(settings.get("log_file_path", ""))
     if kind == "composite":
         parts = settings["transports"]
         if isinstance(parts, Mapping):
-            return {**settings, "transports": {name: _dependable(part) for name, part in parts.items()}}
-        return {**settings, "transports": [_dependable(part) for part in parts]}
+            return {**settings, "transports": {name: dependable(part) for name, part in parts.items()}}
+        return {**settings, "transports": [dependable(part) for part in parts]}
     if kind == "async_http":
         return {**settings, "type": "http"}
     local = path.startswith("file://") or "://" not in path
@@ -117,15 +163,16 @@ def _emit(transport: Any, event: Mapping[str, Any]) -> str | None:
     try:
         transport.emit(_typed(event))
     except Exception as error:  # noqa: BLE001 - any library may stand behind a transport; delivery never fails a task
-        return _told(error)
+        return told(error)
     return None
 
 
-def _close(transport: Any, patience: float) -> str | None:
+def close(transport: Any, patience: float) -> str | None:
+    """Close a transport; return why what it accepted may not have been sent."""
     try:
         return None if transport.close(patience) else "the transport did not finish in time"
     except Exception as error:  # noqa: BLE001 - as in _emit; what was accepted may not have been sent
-        return _told(error)
+        return told(error)
 
 
 def _typed(event: Mapping[str, Any]) -> Any:
@@ -143,8 +190,8 @@ def _typed(event: Mapping[str, Any]) -> Any:
     )
 
 
-def _told(error: BaseException) -> str:
+def told(error: BaseException) -> str:
     """Name an error without its message, which may quote addresses with passwords, or the event."""
     status = getattr(getattr(error, "response", None), "status_code", None)
     name = type(error).__name__ + (f" (HTTP {status})" if status else "")
-    return f"{name} from {_told(error.__cause__)}" if error.__cause__ else name
+    return f"{name} from {told(error.__cause__)}" if error.__cause__ else name

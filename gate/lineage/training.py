@@ -1,4 +1,4 @@
-"""What a training task's events carry: its permit, what it read, and the model that came of it."""
+"""What a training task's events carry: its permit, what it read, and the models that came of it."""
 
 from __future__ import annotations
 
@@ -22,27 +22,29 @@ from gate.lineage.facets import TAG_SOURCE, identity, lineage_input, read_inputs
 
 def training_facets(
     reads: Iterable[Dataset | DatasetVersion],
-    model: DatasetVersion | None = None,
+    models: Iterable[DatasetVersion] = (),
     *,
     use: Use,
     permit_id: str | None = None,
     decision_index: int | None = None,
     refused: Sequence[str] = (),
     unpermitted: bool = False,
+    attestations: Sequence[int] = (),
 ) -> tuple[dict[str, Any], list[InputDataset], list[OutputDataset]]:
     """Build what a training task's events carry.
 
     Args:
         reads: the permitted versions, or plain datasets when training was refused before any was known.
-        model: the model's files and digest, once there are any.
+        models: what was produced, once there is anything.
         use: what the permit allows.
         permit_id: the redeemed permit.
         decision_index: the decision it rests on.
         refused: reason codes when training was refused; nothing was read then, and nothing is said to be trained.
         unpermitted: the mode `observe` let it start without a permit; the model says so for ever.
+        attestations: ledger indices of what attests the models.
 
     Returns:
-        Run facets by key, inputs, and outputs: the model as a dataset of type `MODEL`, or none.
+        Run facets by key, inputs, and outputs: each model as a dataset of type `MODEL`.
     """
     reads = list(reads)
     tags = {
@@ -50,6 +52,7 @@ def training_facets(
         "gate.model": use.model,
         "gate.permit": permit_id,
         "gate.decision": None if decision_index is None else str(decision_index),
+        "gate.attestation": ",".join(map(str, attestations)),
         "gate.unpermitted": "true" if unpermitted else None,
     }
     run_facets = {
@@ -57,7 +60,7 @@ def training_facets(
         "tags": run_tags({key: value for key, value in tags.items() if value}),
     }
     inputs = read_inputs(reads)
-    outputs = [] if model is None or refused else [_model_output(model, reads, use, unpermitted=unpermitted)]
+    outputs = [] if refused else [_model_output(model, reads, use, unpermitted=unpermitted) for model in models]
     return run_facets, inputs, outputs
 
 

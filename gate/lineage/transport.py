@@ -1,13 +1,19 @@
-"""An OpenLineage transport that appends each event to a local file as one whole line."""
+"""OpenLineage transports that keep what they accept: into our store, or as whole lines of a local file."""
 
 from __future__ import annotations
 
+import json
 import os
+from pathlib import Path
 from typing import Any
 
 import attr
 from openlineage.client.serde import Serde
 from openlineage.client.transport import Config, Transport
+
+from gate.home import default_home, lineage_url
+from gate.lineage.intake import Intake
+from gate.lineage.observed import observe
 
 
 @attr.define
@@ -55,3 +61,53 @@ class AppendTransport(Transport):  # type: ignore[misc]
                 raise OSError("the event was written in part; it will be delivered again")
         finally:
             os.close(descriptor)
+
+
+@attr.define
+class GateConfig(Config):  # type: ignore[misc]
+    """Configuration: where the lineage store and our home are, unless the environment says so.
+
+    Attributes:
+        lineage_url: SQLAlchemy URL of the store; default as `gate` finds it: `GATE_LINEAGE_URL`, the PostgreSQL
+            database of `GATE_DATABASE_URL`, or a SQLite file below the home.
+        home: folder with the spool; default `GATE_HOME`.
+    """
+
+    lineage_url: str
+    home: Path
+
+    @classmethod
+    def from_dict(cls, params: dict[str, Any]) -> GateConfig:
+        """Read the transport's configuration; everything in it may be left out."""
+        home = Path(params["home"]).expanduser().absolute() if params.get("home") else default_home()
+        return cls(
+            params.get("lineage_url") or lineage_url(os.environ, os.environ.get("GATE_DATABASE_URL"), home), home
+        )
+
+
+class GateTransport(Transport):  # type: ignore[misc]
+    """Writes each event into the lineage store; while that cannot be written, into a spool that is taken in later.
+
+    Its import path is its type: `{"type": "gate.lineage.transport.GateTransport"}`, alone or inside `composite`.
+    """
+
+    kind = "gate"
+    config_class = GateConfig
+
+    def __init__(self, config: GateConfig) -> None:
+        self.config = config
+        self._intake = Intake(config.lineage_url, config.home)
+
+    def emit(self, event: Any) -> None:
+        """Keep the event, one of the client's or a dictionary: durable when this returns.
+
+        Raises:
+            InputError: it is no event, or the store's URL is none.
+            OSError: neither the store nor the spool can be written.
+        """
+        self._intake.accept(observe(json.loads(Serde.to_json(event))))
+
+    def close(self, timeout: float = -1) -> bool:  # noqa: ARG002 - nothing is on its way
+        """Release the store."""
+        self._intake.close()
+        return True

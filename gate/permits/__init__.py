@@ -1,5 +1,6 @@
-"""The permits room: keys, DSSE envelopes, permits and receipts; verification does no I/O."""
+"""The permits room: keys, DSSE envelopes, permits, receipts and attestations; verification does no I/O."""
 
+from gate.permits.attestation import Attestation, issue_attestation, verify_attestation
 from gate.permits.envelope import read_envelope, seal, unseal
 from gate.permits.keys import (
     PublicKey,
@@ -15,12 +16,14 @@ from gate.permits.receipt import RECEIPT_TYPE, Receipt, issue_receipt, new_nonce
 __all__ = [
     "PAYLOAD_TYPE",
     "RECEIPT_TYPE",
+    "Attestation",
     "Permit",
     "PublicKey",
     "Receipt",
     "SigningKey",
     "create_key",
     "issue",
+    "issue_attestation",
     "issue_receipt",
     "load_key",
     "new_nonce",
@@ -29,6 +32,7 @@ __all__ = [
     "read_envelope",
     "seal",
     "unseal",
+    "verify_attestation",
     "verify_permit",
     "verify_receipt",
 ]

@@ -61,7 +61,7 @@ class Receipt:
         wrong = {
             "v": type(self.v) is not int or self.v != 1,
             "permit_id": not is_permit_id(self.permit_id),
-            "run": not _is_run(self.run),
+            "run": not is_run(self.run),
             "index": not is_count(self.index),
             "nonce": not (isinstance(self.nonce, str) and _NONCE.fullmatch(self.nonce)),
             "checkpoint": not (is_count(size) and is_root(root)),
@@ -162,7 +162,8 @@ def verify_receipt(
     return receipt
 
 
-def _is_run(run: TaskRun) -> bool:
+def is_run(run: TaskRun) -> bool:
+    """Whether a field of a signed statement names a try of a task."""
     return (
         all(is_text(text) for text in (run.dag_id, run.run_id, run.task_id))
         and type(run.map_index) is int

@@ -89,7 +89,20 @@ def run_cases(policy: Policy, path: str | Path) -> list[CaseResult]:
     Raises:
         InputError: the file cannot be read, holds no case, or a case is malformed (with its line number).
     """
-    return [CaseResult(case, evaluate(policy, case.facts, case.use, case.at)) for case in read_cases(path)]
+    return [_run(policy, case) for case in read_cases(path)]
+
+
+def run_case(policy: Policy, raw: Mapping[str, Any]) -> CaseResult:
+    """Evaluate one case, given as a line of such a file has it.
+
+    Raises:
+        InputError: it is malformed; `where` is the field.
+    """
+    return _run(policy, _case(raw))
+
+
+def _run(policy: Policy, case: Case) -> CaseResult:
+    return CaseResult(case, evaluate(policy, case.facts, case.use, case.at))
 
 
 def read_cases(path: str | Path) -> list[Case]:

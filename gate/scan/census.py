@@ -72,7 +72,7 @@ def take_census(dataset: Dataset, path: Path) -> Census:
     with engine() as con:
         with reading(dataset):
             found = con.to_pyarrow(dataset_rows(open_source(dataset, con)).select(*COLUMNS))
-        _write(found, path)
+        write_census(found, path)
     return Census(dataset, path)
 
 
@@ -136,7 +136,12 @@ def _plain(kind: object) -> object:
     return pa.list_(kind.value_type) if isinstance(kind, pa.ListType) else kind
 
 
-def _write(table: object, path: Path) -> None:
+def write_census(table: object, path: Path) -> None:
+    """Write a census' table.
+
+    Raises:
+        CannotDecide: the file cannot be written.
+    """
     from pyarrow import parquet
 
     try:

@@ -34,9 +34,11 @@ from gate.service.together import Together
 
 if TYPE_CHECKING:
     from gate.domain.decision import Decision, WantedUse
+    from gate.lineage.intake import Intake
     from gate.scan.census import Look
+    from gate.service.answers import ReviewAnswer
     from gate.service.outcome import Asking, Outcome
-    from gate.service.ports import Redeemed, RedemptionRequest, TagStatement
+    from gate.service.ports import Attested, Produced, Redeemed, RedemptionRequest, TagStatement
     from gate.service.tagging import Tagged
 
 SETUP = "service:setup"
@@ -47,6 +49,15 @@ def _nobody_confirms(run: TaskRun) -> Confirmed:
         "nobody can confirm that this task is running",
         where=f"{run.dag_id}.{run.task_id}",
         hint="redeem from a task of Airflow, or through a decision service that can ask Airflow",
+        reason="cannot_decide",
+    )
+
+
+def _nobody_confirms_review(answer: ReviewAnswer) -> None:
+    raise CannotDecide(
+        "nobody can confirm what a reviewer answered",
+        where=f"{answer.run.dag_id}.{answer.run.task_id}",
+        hint="the decision service needs an Airflow to ask: see GATE_AIRFLOW_URL",
         reason="cannot_decide",
     )
 
@@ -63,6 +74,7 @@ class Service:
         clock: returns the present instant; asked once per operation.
         confirm: asks Airflow whether that very try is running now; raises `PermitRefused` when it is not, and
             `CannotDecide` when Airflow cannot be asked.
+        confirm_review: makes sure that a reviewer gave an answer; raises as `confirm` does.
         together: lets redemptions that come at the same time share transactions; for a service that has many callers.
 
     It is a `gate.service.ports.DecisionService`: the methods below the keys are what a worker asks of it.
@@ -72,8 +84,10 @@ class Service:
     ledger: Ledger
     clock: Callable[[], datetime] = utc_now
     confirm: Callable[[TaskRun], Confirmed] = _nobody_confirms
+    confirm_review: Callable[[ReviewAnswer], None] = _nobody_confirms_review
     together: Together | None = None
     _policies: dict[tuple[str, str], Policy] = field(default_factory=dict, init=False, repr=False)
+    _intake: Intake | None = field(default=None, init=False, repr=False)
 
     def __enter__(self) -> Service:
         return self
@@ -82,8 +96,19 @@ class Service:
         self.close()
 
     def close(self) -> None:
-        """Release the database."""
+        """Release the databases."""
         self.ledger.close()
+        if self._intake is not None:
+            self._intake.close()
+
+    @property
+    def intake(self) -> Intake:
+        """The way into the lineage store; opened when first used."""
+        from gate.lineage.intake import Intake
+
+        if self._intake is None:
+            self._intake = Intake(self.settings.lineage_url, self.settings.home)
+        return self._intake
 
     @property
     def key(self) -> SigningKey:
@@ -171,6 +196,12 @@ class Service:
 
         return record_decision(self, looks, wanted, asking)
 
+    def record_review(self, answer: ReviewAnswer, *, by: str, via: str) -> int:
+        """See `gate.service.reviewing.record_review`."""
+        from gate.service.reviewing import record_review
+
+        return record_review(self, answer, by=by, via=via)
+
     def passing(self, looks: Sequence[Look], wanted: WantedUse, folder: Path) -> list[Path]:
         """See `gate.service.deciding.passing`."""
         from gate.service.deciding import passing
@@ -195,12 +226,26 @@ class Service:
 
         record_check(self, redeemed)
 
+    def record_attestation(self, produced: Produced, *, by: str) -> Attested:
+        """See `gate.service.attesting.record_attestation`."""
+        from gate.service.attesting import record_attestation
+
+        return record_attestation(self, produced, by=by)
+
     def decision_of_run(self, dag_id: str, run_id: str) -> Outcome | None:
         """See `gate.service.decisions.decision_of_run`."""
         from gate.service.decisions import decision_of_run
 
         with self.ledger.read() as reader:
             return decision_of_run(reader, dag_id, run_id)
+
+    def refusal_of_run(self, dag_id: str, run_id: str) -> Mapping[str, Any] | None:
+        """See `gate.service.decisions.refusal_of_run`."""
+        from gate.service.decisions import refusal_of_run
+
+        with self.ledger.read() as reader:
+            entry = refusal_of_run(reader, dag_id, run_id)
+        return None if entry is None else {"index": entry.idx, **entry.body}
 
 
 def open_service(settings: Settings | None = None, *, clock: Callable[[], datetime] = utc_now) -> Service:

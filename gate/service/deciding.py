@@ -36,7 +36,7 @@ from gate.service.overrides import overridable, override_for
 from gate.service.permitting import PERMIT_LIFETIME, append_permits
 from gate.service.ports import DecisionService
 
-TOP_ACCOUNTS = 100  # accounts named per finding in the erasable detail; counts are exact beyond it
+TOP_ACCOUNTS = 1000  # accounts named per finding in the erasable detail; counts are exact beyond it
 
 
 def decide(service: DecisionService, datasets: Sequence[Dataset], wanted: WantedUse, asking: Asking) -> Outcome:
@@ -132,6 +132,9 @@ def _record(service: Service, gathered: Gathered, decision: Decision, asking: As
         mode = current_mode(tx, now)
         override = override_for(tx, asking.run.dag_id, asking.run.run_id, now) if liftable else None
         observing = mode.mode is Mode.OBSERVE
+        observed = observing and override is None and observable(decision)
+        if observed:  # the training starts on the whole of it: a later withdrawal has to find everybody in it
+            names = names or _permitted_names(gathered)
         actor = recorded_actor(tx, asking.by)
         refs = tx.commit_refs("account", {*names, *(name for top in lacking for name, _ in top["accounts"])})
         detail = [{**top, "accounts": [[refs[name], rows] for name, rows in top["accounts"]]} for top in lacking]
@@ -143,7 +146,7 @@ def _record(service: Service, gathered: Gathered, decision: Decision, asking: As
             "consumers": list(asking.consumers),
             "elsewhere": [list(pair) for pair in asking.elsewhere],
             "mode": mode.mode.value,
-            "observed": observing and override is None and observable(decision),
+            "observed": observed,
             "override": override and override.idx,
             "accounts": tx.attach(_account_set(refs[name] for name in names), "application/octet-stream"),
             "detail": tx.attach(canonical(detail), "application/json"),

@@ -11,7 +11,19 @@ from gate.domain.run import TaskRun
 from gate.ledger.store import Entry, Question, Reader
 from gate.service.outcome import Outcome, consumer_names
 
-SUBSET = "#subset"  # after the gate's task id: its decision about the consented subset
+# What follows a gate's task id where one try decides more than once; Airflow's ids hold no "#".
+SUBSET = "#subset"  # about the consented subset
+CHECK = "#check-"  # … and a number: anew, after a reviewer's answer
+
+
+def gate_of(run: TaskRun) -> TaskRun:
+    """Return the try of the gate task itself, whichever of its decisions this is the run of."""
+    return replace(run, task_id=run.task_id.partition("#")[0])
+
+
+def checked_run(run: TaskRun, number: int) -> TaskRun:
+    """Return the run under which a gate's try decides anew after the answer to its question of this number."""
+    return replace(run, task_id=f"{gate_of(run).task_id}{CHECK}{number}")
 
 
 def permit_subject(
@@ -34,11 +46,6 @@ def permit_subject(
 def run_prefix(dag_id: str, run_id: str) -> str:
     """Return what the ledger subjects of everything that tries of one run asked begin with."""
     return canonical([dag_id, run_id]).decode()[:-1] + ","
-
-
-def tries_prefix(run: TaskRun) -> str:
-    """Return what the ledger subjects of all tries of one task instance begin with."""
-    return canonical([run.dag_id, run.run_id, run.task_id, run.map_index]).decode()[:-1] + ","
 
 
 def read_outcome(reader: Reader, entry: Entry) -> Outcome:
@@ -90,11 +97,14 @@ def deciding_again(decision: Entry) -> Question:
 
 
 def decided_again(decision: Entry, newer: Iterable[Entry]) -> bool:
-    """Whether its gate task has one of these newer decisions: about the whole or, where that blocked, its subset."""
-    gate = TaskRun.from_dict(decision.body["run"])
-    whole = replace(gate, task_id=gate.task_id.removesuffix(SUBSET))
-    both = (tries_prefix(whole), tries_prefix(replace(whole, task_id=whole.task_id + SUBSET)))
-    return any(entry.subject.startswith(both) for entry in newer)
+    """Whether its gate task has one of these newer decisions: about the whole, its subset, or after a review."""
+    return any(_gate_instance(entry.subject) == _gate_instance(decision.subject) for entry in newer)
+
+
+def _gate_instance(subject: str) -> tuple[object, ...]:
+    """Return the gate's task instance, of any try, from the subject of one of its decisions."""
+    dag_id, run_id, task_id, map_index, _ = json.loads(subject)
+    return dag_id, run_id, task_id.partition("#")[0], map_index
 
 
 def lacking_accounts(reader: Reader, entry: Entry) -> list[tuple[int, list[tuple[str | None, int]]]]:

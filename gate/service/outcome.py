@@ -100,6 +100,11 @@ class Outcome:
         return bool(self.record.get("observed", False))
 
     @property
+    def task_id(self) -> str:
+        """The gate's task id, with what `gate.service.decisions` appends where one try decides more than once."""
+        return str(self.record["run"]["task_id"])
+
+    @property
     def mode(self) -> str:
         """The mode the decision was made in."""
         return str(self.record.get("mode", "enforce"))

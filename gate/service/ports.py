@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from gate.ledger.reading import TreeHead
     from gate.permits.keys import PublicKey
     from gate.scan.census import Look
+    from gate.service.answers import ReviewAnswer
     from gate.service.keyring import LedgerKey
     from gate.service.outcome import Asking, Outcome
     from gate.service.settings import Settings
@@ -202,6 +203,49 @@ class Redeemed:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Produced:
+    """What a training task says came of it.
+
+    Attributes:
+        redemption: ledger index of its redemption, or of its start without a permit: `Redeemed.index`.
+        run: its own try.
+        model: the files it produced, as the worker found them.
+    """
+
+    redemption: int
+    run: TaskRun
+    model: DatasetVersion
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON-ready fields."""
+        return {"redemption": self.redemption, "run": self.run.to_dict(), "model": self.model.to_dict()}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Produced:
+        """Read what `to_dict` wrote."""
+        return cls(data["redemption"], TaskRun.from_dict(data["run"]), DatasetVersion.from_dict(data["model"]))
+
+
+@dataclass(frozen=True, slots=True)
+class Attested:
+    """A model that the ledger knows, with the signed statement about it.
+
+    Attributes:
+        index: ledger index of the entry that holds the statement.
+        model: the model.
+        envelope: the statement as it was signed; see `gate.permits.attestation`.
+    """
+
+    index: int
+    model: DatasetVersion
+    envelope: Mapping[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON-ready fields."""
+        return {"index": self.index, "model": self.model.to_dict(), "envelope": self.envelope}
+
+
 def wanted_to_dict(wanted: WantedUse) -> dict[str, str | None]:
     """Return what `gate.domain.decision.wanted_use` reads."""
     return {"purpose": wanted.purpose.value, "feature": wanted.feature, "model": wanted.model}
@@ -248,6 +292,13 @@ class DecisionService(Protocol):
     def record_decision(self, looks: Sequence[Look], wanted: WantedUse, asking: Asking) -> Outcome:
         """Decide, record, issue permits."""
 
+    def record_review(self, answer: ReviewAnswer, *, by: str, via: str) -> int:
+        """Record what a reviewer answered to a blocked gate, and return its ledger index.
+
+        Raises:
+            PermitRefused: see `gate.service.reviewing.record_review`.
+        """
+
     def passing(self, looks: Sequence[Look], wanted: WantedUse, folder: Path) -> list[Path]:
         """Write, per dataset, who passes: Parquet as `write_subset` reads it, group 1.
 
@@ -272,5 +323,15 @@ class DecisionService(Protocol):
             PermitRefused: with the reason.
         """
 
+    def record_attestation(self, produced: Produced, *, by: str) -> Attested:
+        """Attest a model to the try that trained it; saying the same again gets the same.
+
+        Raises:
+            PermitRefused: see `gate.service.attesting.record_attestation`.
+        """
+
     def decision_of_run(self, dag_id: str, run_id: str) -> Outcome | None:
         """Return the newest decision of a DAG run."""
+
+    def refusal_of_run(self, dag_id: str, run_id: str) -> Mapping[str, Any] | None:
+        """Return the newest refused redemption of a DAG run: `index`, `run`, `reason`, `message`."""

@@ -1,10 +1,10 @@
-"""Training that no guard stands in front of: redeem first, open exactly what was permitted, look again meanwhile."""
+"""Training that no guard stands in front of: redeem, open exactly what was permitted, look again meanwhile, attest."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,8 +13,8 @@ from gate.domain.dataset import Dataset
 from gate.domain.decision import WantedUse
 from gate.domain.run import TaskRun
 from gate.errors import InputError
-from gate.service.ports import DecisionService, Redeemed
-from gate.service.worker import check_still_standing, redeem
+from gate.service.ports import Attested, DecisionService, Redeemed
+from gate.service.worker import ATTEST_FOR, attest, check_still_standing, redeem
 
 if TYPE_CHECKING:
     from gate.scan.opening import PermittedData
@@ -65,6 +65,23 @@ class Session:
             CannotDecide: the service cannot be asked.
         """
         check_still_standing(self.service, self.redeemed)
+
+    def produced(self, path: str | Path, *, patience: float = ATTEST_FOR) -> Attested:
+        """Attest a model that is finished, while the task's try is still running; saying it again changes nothing.
+
+        Args:
+            path: a file or a folder.
+            patience: seconds to wait for a service that does not answer.
+
+        Returns:
+            Its ledger entry and the signed in-toto statement about it.
+
+        Raises:
+            DatasetError: there is nothing to read there.
+            PermitRefused: the try is not running any more.
+            CannotDecide: nobody answered in time.
+        """
+        return attest(lambda: nullcontext(self.service), self.redeemed, path, by=ACTOR, patience=patience)
 
 
 def begin(service: DecisionService, reads: Sequence[Dataset], wanted: WantedUse, run: TaskRun) -> Session:

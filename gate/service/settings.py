@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from gate.home import default_home, lineage_url
+
 EMBEDDED_DATABASE = "ledger.db"
 
 
@@ -19,12 +21,14 @@ class Settings:
         database_url: SQLAlchemy URL of the ledger.
         embedded: the database is our own SQLite file below `home`, made on first use.
         checkpoints_uri: a second place for published checkpoints, out of the database administrator's reach.
+        lineage_url: SQLAlchemy URL of the lineage store.
     """
 
     home: Path
     database_url: str
     embedded: bool
     checkpoints_uri: str | None = None
+    lineage_url: str = ""
 
     @property
     def embedded_database(self) -> Path:
@@ -65,25 +69,17 @@ def read_settings(
     Args:
         environ: `GATE_HOME` (default: `gate` below `AIRFLOW_HOME` when that is set, else the user data folder)
             and `GATE_DATABASE_URL` (default: a SQLite file below the home); `GATE_CHECKPOINTS` names a folder by any
-            URI that fsspec opens.
+            URI that fsspec opens; `GATE_LINEAGE_URL` (default: the ledger's PostgreSQL database, else a SQLite file
+            of its own below the home, so that lineage never waits for the ledger's one writer).
         database_url: overrides the environment (an Airflow connection).
         home: overrides the environment.
     """
-    folder = (home or _default_home(environ)).absolute()
+    folder = (home or default_home(environ)).absolute()
     url = database_url or environ.get("GATE_DATABASE_URL")
     return Settings(
         home=folder,
         database_url=url or f"sqlite:///{folder / EMBEDDED_DATABASE}",
         embedded=url is None,
         checkpoints_uri=environ.get("GATE_CHECKPOINTS") or None,
+        lineage_url=lineage_url(environ, url, folder),
     )
-
-
-def _default_home(environ: Mapping[str, str]) -> Path:
-    if gate_home := environ.get("GATE_HOME"):
-        return Path(gate_home).expanduser()
-    if airflow_home := environ.get("AIRFLOW_HOME"):
-        return Path(airflow_home).expanduser() / "gate"
-    import platformdirs
-
-    return Path(platformdirs.user_data_dir("consent-gate"))

@@ -144,7 +144,7 @@ def check_nothing_happened(
     members = reader.attachment(decision.body["accounts"]) if touched.accounts else b""
     if members is None or not found.complete:
         raise refused("the decision's accounts were erased", Reason.CANNOT_DECIDE)
-    hit = sorted(ref for ref in touched.accounts if _contains(members, bytes.fromhex(ref)))
+    hit = sorted(ref for ref in touched.accounts if contains(members, bytes.fromhex(ref)))
     if hit:
         reasons = _reasons_now(service, reader, permit, decision, hit, now)
         raise PermitRefused(
@@ -167,7 +167,7 @@ def first_touch(reader: Reader, standing: Standing, start: int) -> Entry | None:
         return None
     for entry in reader.entries(("appointment", "consent", "erasure", "profile"), start=start):
         refs = entry.body["account_refs"] if entry.kind == "erasure" else filter(None, [entry.account_ref])
-        if any(_contains(members, bytes.fromhex(ref)) for ref in refs):
+        if any(contains(members, bytes.fromhex(ref)) for ref in refs):
             return entry
     return None
 
@@ -190,7 +190,8 @@ def _rests_on(version: DatasetVersion) -> tuple[Dataset, ...]:
     return (version.dataset,) if source is None else (version.dataset, replace(version.dataset, uri=source))
 
 
-def _contains(members: bytes, ref: bytes) -> bool:
+def contains(members: bytes, ref: bytes) -> bool:
+    """Whether a decision's set of accounts (references of 32 bytes, sorted) holds this one."""
     view = range(0, len(members), REF_BYTES)
     at = bisect_left(view, ref, key=lambda offset: members[offset : offset + REF_BYTES])
     return at < len(view) and members[view[at] : view[at] + REF_BYTES] == ref

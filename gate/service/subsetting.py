@@ -9,7 +9,7 @@ from gate.domain.decision import WantedUse
 from gate.scan.census import look
 from gate.scan.subset import write_subset
 from gate.service.deciding import decide
-from gate.service.decisions import SUBSET
+from gate.service.decisions import SUBSET, gate_of
 from gate.service.facts import scratch
 from gate.service.outcome import Asking, Outcome
 from gate.service.ports import DecisionService
@@ -49,7 +49,7 @@ def decide_on_subset(
                 (),
                 by=asking.by,
                 via=asking.via,
-                run=asking.run,
+                run=gate_of(asking.run),
                 source=one.version,
             )
             subsets.append(subset)

@@ -29,6 +29,7 @@ class Scope(StrEnum):
     DIRECTORY = "directory"
     DECIDE = "decide"
     REDEEM = "redeem"
+    LINEAGE = "lineage"
 
 
 WORKER_SCOPES = frozenset({Scope.TAG, Scope.DECIDE, Scope.REDEEM})

@@ -1,20 +1,26 @@
-"""Redemption from the worker's side: the lock in front of training hashes the data and asks whoever holds the ledger.
+"""Training from the worker's side: what is read and what came of it is hashed here; whoever holds the ledger answers.
 
 It imports neither database nor policy: this is what every training task pays for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
 
-from gate.domain.dataset import Dataset, DatasetVersion
+from gate.domain.dataset import Dataset, DatasetVersion, dataset
 from gate.domain.decision import WantedUse
 from gate.domain.run import TaskRun
-from gate.errors import DatasetError, PermitRefused
+from gate.errors import CannotDecide, DatasetError, PermitRefused
 from gate.permits.permit import open_permit
 from gate.permits.receipt import new_nonce
 from gate.scan.digest import measure
-from gate.service.ports import DecisionService, Redeemed, RedemptionRequest
+from gate.service.ports import Attested, DecisionService, Produced, Redeemed, RedemptionRequest
+
+ATTEST_FOR = 300.0  # seconds a trained model waits for a service that does not answer
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0  # seconds between two attempts; doubled each time
 
 
 def redeem(service: DecisionService, run: TaskRun, reads: Sequence[Dataset], wanted: WantedUse, *, by: str) -> Redeemed:
@@ -50,6 +56,58 @@ def check_still_standing(service: DecisionService, redeemed: Redeemed) -> None:
         PermitRefused: with the reason, as at redemption.
     """
     service.record_check(redeemed)
+
+
+def attest(
+    opening: Callable[[], AbstractContextManager[DecisionService]],
+    redeemed: Redeemed,
+    path: str | Path,
+    *,
+    by: str,
+    patience: float = ATTEST_FOR,
+    pause: float = FIRST_PAUSE,
+) -> Attested:
+    """Have a model attested that a training produced; saying the same again gets the same.
+
+    Hours of training are not thrown away for a minute's outage: a service that cannot answer is asked again.
+
+    Args:
+        opening: opens whoever holds the ledger, for one attempt.
+        redeemed: what the training redeemed.
+        path: the model: a file or a folder.
+        by: who asks; see `recorded_actor`.
+        patience: seconds after which no further attempt is begun.
+        pause: seconds before the second attempt.
+
+    Raises:
+        DatasetError: there is no such file, or it changes while it is read.
+        PermitRefused: there is no such redemption, or the try is not running any more.
+        CannotDecide: nobody answered in time. The model is then not attested.
+    """
+    produced = Produced(redeemed.index, redeemed.run, measure_model(path))
+    until = time.monotonic() + patience
+    while True:
+        try:
+            with opening() as service:
+                return service.record_attestation(produced, by=by)
+        except CannotDecide as error:
+            if time.monotonic() + pause > until:
+                raise CannotDecide(
+                    f"the model was trained but cannot be attested: {error}",
+                    hint="train again when the gate can be reached; nobody may use a model without attestation",
+                    reason="cannot_decide",
+                ) from None
+        time.sleep(pause)
+        pause = min(2 * pause, LONGEST_PAUSE)
+
+
+def measure_model(path: str | Path) -> DatasetVersion:
+    """Hash a model's file or folder.
+
+    Raises:
+        DatasetError: missing, empty or unreadable.
+    """
+    return measure(dataset(str(path) if "://" in str(path) else str(Path(path).absolute())))[0]
 
 
 def _digest_now(version: DatasetVersion) -> str | None:

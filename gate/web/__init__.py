@@ -1,1 +1,1 @@
-"""Pages for reviewers and auditors."""
+"""The pages for people: reviewers, auditors, staff. Server-rendered; scripts only add comfort."""

@@ -106,7 +106,8 @@ def battle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Battle]:
     with ExitStack() as stack:
         # Airflow on SQLite refuses backfills and answers 500 under this load.
         database = stack.enter_context(fresh_database(postgres_server()))
-        airflow = stack.enter_context(real_airflow(tmp_path_factory.mktemp("adversarial"), DAGS, database))
+        told = {"AIRFLOW__OPENLINEAGE__DISABLED": "false"}
+        airflow = stack.enter_context(real_airflow(tmp_path_factory.mktemp("adversarial"), DAGS, database, **told))
         seed(airflow.home.gate)
         battle = Battle(airflow, airflow.home.gate)
         airflow.wait_until_healthy()

@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from gate.domain.dataset import Dataset
+from gate.lineage.store.delivery import events_after
 from gate.service.core import Service
 from gate.service.deciding import decide
+from gate.service.delivery import deliver_outbox
 from gate.service.settings import read_settings
 from gate.service.tagging import tag_dataset
 from gate.service.worker import redeem
@@ -114,7 +116,9 @@ def test_killed_while_deciding(world: tuple[Path, Dataset], step: str) -> None:
         assert after["permit"] <= after["decision"]
         assert decide(service, [data], USE, ASKING).allowed
         assert _count(service) == {"decision": 1, "permit": 1, "redemption": 0}
-        assert len(service.ledger.pending_outbox(10)) == 1
+        deliver_outbox(service)
+        assert service.ledger.pending_outbox(10) == []
+        assert len(events_after(service.intake.store(), 0, 10)) == 1
 
 
 @pytest.mark.parametrize("step", ["permit-verified", "redemption-appended", "redemption-committed"])

@@ -16,7 +16,7 @@ from gate.service.settings import Settings
 from gate.service.tagging import tag_dataset
 from support.world import ASKING, RUN, TRAIN, USE, add_account, chat_file, event, new_service, reopen, say
 
-ROUNDS = 25
+ROUNDS = 12
 WAIT = 60  # seconds after which a stuck process fails the test
 
 
@@ -140,7 +140,7 @@ def _redeem_tries(settings: Settings, barrier: Barrier, datasets: list[Dataset],
                 continue
 
 
-CROWD_ROUNDS = 12
+CROWD_ROUNDS = 8
 
 
 def test_a_crowd_of_processes_withdraws_and_redeems(ledger_url: str, tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ from gate.api.airflow_identity import airflow_confirmation
 from gate.domain.run import Confirmed, TaskRun
 from gate.errors import PermitRefused
 from support.attack_lab import RUN
+from support.conformance import faults_of, read_events, shapes_of
+from support.real_airflow import ONE_AT_A_TIME
 
 if TYPE_CHECKING:
     from conftest import Battle
@@ -26,7 +28,7 @@ pytestmark = [
     pytest.mark.postgres,
     pytest.mark.slow,
     pytest.mark.timeout(1200),
-    pytest.mark.xdist_group("adversarial"),
+    ONE_AT_A_TIME,
 ]
 
 
@@ -266,6 +268,19 @@ class TestWithoutTheScheduler:
         assert REFUSAL in battle.answers["tasks test"]
         assert len(battle.trained("ui_allowed", "train")) == 1
         assert battle.reasons("ui_allowed") == ["permit_mismatch"]
+
+
+def test_every_event_is_valid_openlineage(battle: Battle) -> None:
+    """Also those of runs that were killed, cleared, marked, filled in backwards or started past the scheduler."""
+    events = read_events(battle.airflow.home)
+    assert faults_of(events) == {}
+    assert shapes_of(events) >= {"asset_triggered", "backfill", "mapped", "retry", "training"}
+    types: dict[str, list[str]] = {}
+    for told in events:
+        types.setdefault(told["job"]["name"], []).append(told["eventType"])
+    assert types["by_hand.train"].count("FAIL") == 2, "dags test, and dag.test() in a script"
+    killed = sorted(types["killed_training.train"])  # Airflow ends a killed try itself, perhaps after the next began
+    assert killed == ["COMPLETE", "FAIL", "START", "START"]
 
 
 def test_nothing_else_is_lost(battle: Battle) -> None:

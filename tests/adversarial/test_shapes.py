@@ -13,9 +13,9 @@ import pytest
 from gate.service.core import open_service
 from gate.service.settings import read_settings
 from support.attack_lab import RUN, seed
-from support.real_airflow import RealAirflow, real_airflow
+from support.real_airflow import ONE_AT_A_TIME, RealAirflow, real_airflow
 
-pytestmark = [pytest.mark.airflow, pytest.mark.slow, pytest.mark.timeout(1500), pytest.mark.xdist_group("adversarial")]
+pytestmark = [pytest.mark.airflow, pytest.mark.slow, pytest.mark.timeout(1500), ONE_AT_A_TIME]
 
 HERE = Path(__file__).parent
 DAGS = ("shapes_good", "shapes_bad", "found_good", "found_bad", "resumed_after_withdrawal")

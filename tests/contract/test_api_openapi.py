@@ -29,6 +29,7 @@ BY_SCOPE = {
     "/api/v1/feeds": Scope.CONSENT,
     "/api/v1/appointments": Scope.DIRECTORY,
     "/api/v1/profiles": Scope.DIRECTORY,
+    "/api/v1/lineage": Scope.LINEAGE,
 }
 CHECKED = [
     checks.not_a_server_error,
@@ -64,6 +65,7 @@ def tokens(service: Service) -> dict[str, str]:
         WORKER: ["read", "tag", "decide", "redeem"],
         Scope.CONSENT: ["consent", "read"],
         Scope.DIRECTORY: ["directory"],
+        Scope.LINEAGE: ["lineage"],
     }
     day = timedelta(days=1)
     return {

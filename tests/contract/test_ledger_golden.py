@@ -15,11 +15,17 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from gate.ledger.writing import KINDS
-from support.golden_ledger import ADDED, NAME, PLAIN, golden
+from support.golden_ledger import ADDED, ATTESTED, NAME, OWED, PLAIN, REVIEWED, golden
 
 # The first release's ledger, and the same with the kinds that came later: a file here is never written again.
 GOLDEN = Path(__file__).parents[1] / "golden"
-FROZEN = {"ledger_v1.json": PLAIN, "ledger_v1_enforcement.json": PLAIN + ADDED}
+FROZEN = {
+    "ledger_v1.json": PLAIN,
+    "ledger_v1_enforcement.json": PLAIN + ADDED,
+    "ledger_v1_review.json": PLAIN + ADDED + REVIEWED,
+    "ledger_v1_attestation.json": PLAIN + ADDED + REVIEWED + ATTESTED,
+    "ledger_v1_obligation.json": PLAIN + ADDED + REVIEWED + ATTESTED + OWED,
+}
 
 
 @pytest.fixture(scope="module", params=FROZEN)

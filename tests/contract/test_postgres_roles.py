@@ -15,19 +15,25 @@ from sqlalchemy import make_url
 
 from gate.domain.canonical import canonical
 from gate.domain.run import Confirmed
-from gate.errors import InputError, LedgerUnavailable
+from gate.errors import InputError, LedgerUnavailable, LineageUnavailable
 from gate.ledger import merkle
 from gate.ledger.roles import WORKER_KINDS, roles_sql
 from gate.ledger.store import NewEntry, open_ledger
 from gate.ledger.writing import KINDS, entry_bytes
+from gate.lineage.observed import observe
+from gate.lineage.store.graph import events_of
+from gate.lineage.store.ingest import store_events
+from gate.service.answers import Answer, ReviewAnswer
 from gate.service.core import open_service, set_up
 from gate.service.deciding import decide
+from gate.service.lineage_store import open_lineage, set_up_lineage
+from gate.service.reviewing import decide_again
 from gate.service.settings import read_settings
 from gate.service.tagging import tag_dataset
 from gate.service.worker import redeem
 from support.databases import fresh_database
 from support.ledgers import COMMON, check, numbered
-from support.world import ASKING, START, TRAIN, USE, Clock, add_account, chat_file, event, new_service, say
+from support.world import ASKING, RUN, START, TRAIN, USE, Clock, add_account, chat_file, event, new_service, say
 
 pytestmark = [pytest.mark.postgres, pytest.mark.xdist_group("postgres_roles")]
 
@@ -81,6 +87,7 @@ def with_roles(home: Path) -> Iterator[Setup]:
         with new_service(home, url=url) as service:
             add_account(service, "acme")
             say(service, event("acme"))
+            set_up_lineage(service.settings)
         with psycopg.connect(_plain(url), autocommit=True) as admin:
             for _ in range(2):  # running the script again is safe
                 admin.execute(roles_sql(**names))
@@ -123,7 +130,8 @@ def test_each_role_appends_its_kinds_and_no_other(ledger: Setup, kind: str) -> N
 
 def test_a_worker_appends_no_consent_nor_anything_that_speaks_for_people() -> None:
     people = {"consent", "appointment", "profile", "model", "policy_activation", "key", "mode", "override", "token"}
-    people |= {"proposal", "approval", "declassification", "erasure", "feed", "clock", "genesis"}
+    people |= {"proposal", "approval", "declassification", "erasure", "feed", "clock", "genesis", "access"}
+    people |= {"obligation"}
     assert not WORKER_KINDS & people
     assert WORKER_KINDS | people == KINDS
 
@@ -301,12 +309,39 @@ def test_a_worker_decides_and_redeems(working: Setup, tmp_path: Path) -> None:
         outcome = decide(service, [data], USE, ASKING)
         assert outcome.allowed
         assert redeem(service, TRAIN, [data], USE, by="service:airflow").index > outcome.index
-        assert service.ledger.pending_outbox(10)
-        service.ledger.mark_sent([row.id for row in service.ledger.pending_outbox(10)])
+        assert not service.ledger.pending_outbox(10)  # its event went into the lineage store, in the same database
         with pytest.raises(LedgerUnavailable, match="may not be written"):
             say(service, event("acme", "withdraw", effective_at="2023-12-01T00:00:00Z"))
         with pytest.raises(LedgerUnavailable, match="may not be written"):
             tag_dataset(service, chat_file(tmp_path, ["acme"], "b.jsonl"), ["chat"], by="eve", via="cli")
+    assert check(working.admin).ok
+
+
+def test_lineage_is_read_by_all_and_written_by_who_decides(working: Setup) -> None:
+    said = {"eventTime": "2026-11-22T10:00:00Z", "eventType": "COMPLETE", "run": {"runId": "r1"}}
+    for role in ("appender", "owner", "reader"):
+        settings = read_settings({"GATE_HOME": str(working.home)}, database_url=working.urls[role])
+        with open_lineage(settings) as store:
+            if role == "reader":
+                with pytest.raises(LineageUnavailable):
+                    store_events(store, [observe(said | {"producer": role})])
+            else:
+                assert store_events(store, [observe(said | {"producer": role})]) == (1, 0)
+            with store.read() as connection:
+                assert len(list(events_of(connection, ["r1"]))) == 1 + (role != "appender")
+
+
+def test_a_worker_records_what_a_reviewer_answered(working: Setup, tmp_path: Path) -> None:
+    settings = read_settings({"GATE_HOME": str(working.home)}, database_url=working.urls["appender"])
+    with open_service(settings, clock=Clock(START)) as service:
+        service.confirm_review = lambda answer: None
+        data = chat_file(tmp_path, ["acme", "zeta"])
+        tag_dataset(service, data, ["chat"], by="service:airflow", via="airflow")
+        blocked = decide(service, [data], USE, ASKING)
+        options = (Answer.CHECK_AGAIN, Answer.KEEP_BLOCKED)
+        answer = ReviewAnswer(RUN, blocked.index, 1, Answer.KEEP_BLOCKED, options, "airflow|ada", START, "a note")
+        assert service.record_review(answer, by="service:airflow", via="airflow") > blocked.index
+        assert not decide_again(service, [data], USE, ASKING, 1).passes
     assert check(working.admin).ok
 
 

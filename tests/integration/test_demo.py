@@ -14,9 +14,16 @@ import joblib
 import pytest
 
 from gate.demo.lake import ACCOUNTS, CLINICS, SCHOOLS
+from gate.lineage.store.delivery import events_after
+from gate.service.attesting import check_attestation
+from gate.service.core import open_service
+from gate.service.lineage_store import open_lineage
+from gate.service.settings import read_settings
+from support.lineage_ways import ways_to_ask
 from support.openlineage_spec import errors_of
+from support.real_airflow import ONE_AT_A_TIME
 
-pytestmark = [pytest.mark.airflow, pytest.mark.timeout(900), pytest.mark.xdist_group("demo")]
+pytestmark = [pytest.mark.airflow, pytest.mark.timeout(900), ONE_AT_A_TIME]
 
 GATE = Path(sys.executable).with_name("gate")
 FIELDS = {
@@ -32,7 +39,8 @@ FIELDS = {
     "model_path",
 }
 BLOCKED = ("train_meeting_summary", "train_for_vendor", "train_outcomes")
-TRAINED = ("train_meeting_summary_subset", "train_call_quality")
+SUBSET = "train_meeting_summary_subset"
+TRAINED = (SUBSET, "train_call_quality")
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +68,22 @@ def events(demo):
     return [json.loads(line) for line in lines]
 
 
+@pytest.fixture(scope="module")
+def ways(home, demo):
+    with ways_to_ask(home / "1" / "gate") as asked:
+        yield asked
+
+
+@pytest.fixture(scope="module")
+def kept(ways):
+    with open_lineage(ways.service.settings) as store:
+        return [json.loads(raw) for _, raw in events_after(store, 0, 10_000)]
+
+
+def canonical(event):
+    return json.dumps(event, sort_keys=True)
+
+
 def model_of(run):
     return json.loads(Path(run["model_path"]).with_name("model.json").read_text())
 
@@ -69,7 +93,8 @@ def types_of(events, job):
 
 
 def test_the_answer_is_one_object_with_the_promised_fields(demo):
-    assert set(demo) == {"runs", "events_path"}
+    assert set(demo) == {"runs", "events_path", "lineage"}
+    assert set(demo["lineage"]) == {"graph_url", "upstream_command", "impact_command"}
     assert len(demo["runs"]) == 7
     assert all(set(run) == FIELDS for run in demo["runs"])
 
@@ -118,8 +143,19 @@ def test_allowed_runs_train(runs, dag_id):
     assert joblib.load(run["model_path"]) is not None
 
 
+def test_each_trained_model_is_attested_once_and_nothing_else_is(home, runs):
+    settings = read_settings({"GATE_HOME": str(home / "1" / "gate")})
+    with open_service(settings) as service, service.ledger.read() as reader:
+        checked = [check_attestation(service, reader, entry) for entry in reader.entries("attestation")]
+    assert all(one.problems == () for one in checked)
+    said = {one.statement["subject"][0]["name"]: one.statement["predicate"]["permission"] for one in checked}
+    assert sorted(said) == sorted(f"file://{runs[dag_id]['model_path']}" for dag_id in TRAINED)
+    assert len(checked) == len(said)
+    assert not any(permission["unpermitted"] for permission in said.values())
+
+
 def test_the_subset_model_has_seen_only_those_who_agreed(runs):
-    assert model_of(runs["train_meeting_summary_subset"])["accounts"] == ["aurora"]
+    assert model_of(runs[SUBSET])["accounts"] == ["aurora"]
 
 
 def test_telemetry_needs_no_consent(runs):
@@ -138,8 +174,59 @@ def test_a_withdrawal_between_gate_and_training_wins(runs):
     assert run["model_path"] is None
 
 
-def test_events_are_valid_openlineage(events):
-    faults = {event["job"]["name"]: errors for event in events if (errors := errors_of(event))}
+def test_the_lineage_store_has_every_event_and_nothing_else(kept, events):
+    """What the file has twice, since an outbox delivers at least once, the store has once."""
+    assert {canonical(event) for event in kept} == {canonical(event) for event in events}
+    assert len(kept) == len({canonical(event) for event in kept})
+
+
+def test_the_trained_model_leads_back_to_raw_data_past_the_gate_and_its_verdict(ways, home, runs):
+    answer = ways.graph("upstream", "model:ms-1")
+    assert answer["complete"]
+    nodes = {one["id"]: one for one in answer["nodes"]}
+    (root,) = answer["roots"]
+    assert nodes[root]["name"] == runs[SUBSET]["model_path"]
+    versions = {one["name"]: one["facts"]["categories"] for one in nodes.values() if one["kind"] == "version"}
+    lake = home / "1" / "gate" / "lake" / "meetings"
+    assert versions[str(lake / "recordings")] == ["audio", "video"]
+    assert versions[str(lake / "chat" / "chat.jsonl")] == ["chat"]
+    (decision,) = (one for one in nodes.values() if one["kind"] == "decision")
+    assert decision["facts"]["verdict"] == "allow"
+    gate = next(one["id"] for one in nodes.values() if one["label"].startswith(f"{SUBSET}.consent_gate ·"))
+    assert [one["verdict"] for one in answer["edges"] if one["target"] == decision["id"]] == ["allow"]
+    assert {one["verdict"] for one in answer["edges"] if one["target"] == gate} == {"block"}  # so: only the subset
+
+
+def test_downstream_of_the_chat_a_blocked_run_says_why(ways, home, runs):
+    answer = ways.graph("downstream", f"file://{home}/1/gate/lake/meetings/chat/chat.jsonl")
+    labels = {one["id"]: one["label"] for one in answer["nodes"]}
+    gate = "train_meeting_summary.consent_gate ·"
+    blocked = [one for one in answer["edges"] if labels[one["target"]].startswith(gate)]
+    told = [one for one in answer["edges"] if labels[one["source"]].startswith(gate)]
+    assert [one["verdict"] for one in [*blocked, *told]] == ["block", "block"]
+    assert set(told[0]["reasons"]) == set(runs["train_meeting_summary"]["reasons"])
+    assert {"no_consent", "consent_withdrawn"} <= set(blocked[0]["reasons"])
+    assert "ms-1" in {label.partition(" ")[0] for label in labels.values()}
+
+
+def test_a_withdrawal_concerns_what_was_decided_before_it(ways, home):
+    answer = ways.impact("harbor")
+    then = {one["dag_id"]: (one["verdict"], one["now"]["verdict"]) for one in answer["decisions"]}
+    assert then["train_after_withdrawal"] == ("allow", "block")
+    assert then["train_call_quality"] == ("allow", "allow")  # telemetry needs no consent
+    assert [one["model"] for one in answer["models"]] == ["cq-1"]
+    assert {one["model"] for one in ways.impact("aurora")["models"]} == {"cq-1", "ms-1"}
+
+
+def test_the_lines_at_the_end_can_be_pasted_into_a_shell(demo):
+    for name in ("upstream_command", "impact_command"):
+        done = subprocess.run(["sh", "-c", demo["lineage"][name]], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert "train" in done.stdout
+
+
+def test_events_are_valid_openlineage(kept, events):
+    faults = {event["job"]["name"]: errors for event in [*events, *kept] if (errors := errors_of(event))}
     assert faults == {}
 
 

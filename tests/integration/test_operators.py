@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,23 +16,31 @@ import httpx
 import pytest
 
 from gate.api.airflow_identity import airflow_confirmation
-from gate.domain.instants import utc_now
+from gate.domain.instants import format_instant, utc_now
 from gate.domain.run import Confirmed
+from gate.domain.words import Ownership
+from gate.lineage.observed import observe
+from gate.lineage.store.database import open_store
+from gate.lineage.store.ingest import store_events
 from gate.permits.keys import public_key_to_text
+from gate.service.acting import Person
+from gate.service.acts import approve, propose
+from gate.service.consents import record_model
 from gate.service.core import Service, open_service
 from gate.service.settings import read_settings
+from support.conformance import faults_of, plain_links, read_events, shapes_of, stored_links
 from support.databases import fresh_database
-from support.real_airflow import RealAirflow, real_airflow
+from support.real_airflow import ONE_AT_A_TIME, RealAirflow, real_airflow
 from support.served import Served, served
 from support.world import add_account, event, new_service, say
 
-pytestmark = [pytest.mark.airflow, pytest.mark.timeout(900), pytest.mark.xdist_group("operators")]
+pytestmark = [pytest.mark.airflow, pytest.mark.timeout(900), ONE_AT_A_TIME]
 
 DAGS = Path(__file__).parent / "operator_dags"
 RUN = "run"
 EMBEDDED = (
     *("allowed", "blocked", "subset", "mapped", "bash", "bash_blocked", "bash_mapped", "bash_mapped_blocked"),
-    *("author_hook", "sensor", "sensor_deferred", "sensor_times_out"),
+    *("author_hook", "broken_glass", "sensor", "sensor_deferred", "sensor_times_out", "deferred_times_out"),
 )
 REMOTE = ("remote_allowed", "remote_blocked", "remote_subset", "remote_sensor")
 FAILING = ("service_down", "service_lying", "service_of_others")
@@ -72,6 +81,15 @@ def seed(service: Service) -> None:
     say(service, event("acme"))
 
 
+def break_glass(service: Service) -> None:
+    """Let two people lift what the policy leaves open, for one run of one DAG."""
+    record_model(service, "ss-1", Ownership.FIRST_PARTY, ["spam_scanning"], "registry/ss-1", by="eve", via="cli")
+    say(service, event("acme", features=["spam_scanning"]))
+    params = {"dag_id": "broken_glass", "run_id": RUN, "expires_at": format_instant(utc_now() + timedelta(hours=1))}
+    index = propose(service, "break_glass", params, "nothing else scans", by=Person("airflow", "alice"))
+    approve(service, index, by=Person("airflow", "bob"))
+
+
 def fill(home: Path) -> None:
     (home / "marks").mkdir()
     (home / "lake").mkdir()
@@ -97,6 +115,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
         settings = {
             "AIRFLOW_CONN_GATE_REMOTE": connection(there, service),
             "AIRFLOW_CONN_GATE_LYING": connection(lies, service),
+            "AIRFLOW__OPENLINEAGE__DISABLED": "false",
             "AIRFLOW_CONN_GATE_DOWN": connection(there, service, "http://127.0.0.1:9"),
         }
         dags = folder / "dags"
@@ -106,6 +125,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
         airflow = stack.enter_context(real_airflow(folder / "airflow", dags, database, **settings))
         with new_service(airflow.home.gate, utc_now) as embedded:
             seed(embedded)
+            break_glass(embedded)
         fill(airflow.home.gate)
         airflow.wait_until_healthy()
         service.confirm = airflow_confirmation(airflow.url, username="viewer", password=airflow.passwords["viewer"])
@@ -155,7 +175,25 @@ def test_the_sensor_waits_for_consent(ran: Ran) -> None:
     assert ran.states["sensor"]["wait"] == "success"
     assert ran.states["sensor_deferred"]["wait"] == "success"
     assert ran.states["remote_sensor"]["wait"] == "success"
-    assert ran.states["sensor_times_out"]["wait"] == "failed"
+    assert ran.states["sensor_times_out"]["wait"] == ran.states["deferred_times_out"]["wait"] == "failed"
+
+
+def test_two_people_let_pass_what_the_policy_leaves_open(ran: Ran) -> None:
+    assert set(ran.states["broken_glass"].values()) == {"success"}, ran.log("broken_glass")
+    assert ran.marks("broken_glass") == {"0": "3"}
+
+
+def test_every_event_is_valid_openlineage(ran: Ran) -> None:
+    events = read_events(ran.airflow.home)
+    assert faults_of(events) == {}
+    assert shapes_of(events) >= {"block", "break-glass", "deferral", "mapped", "subset", "training"}
+
+
+def test_the_stored_graph_says_what_the_events_say(ran: Ran, tmp_path: Path) -> None:
+    events = read_events(ran.airflow.home)
+    with open_store(f"sqlite:///{tmp_path / 'lineage.db'}") as store:
+        store_events(store, [observe(event) for event in events])
+        assert stored_links(store) == plain_links(events)
 
 
 def test_every_refusal_is_recorded(ran: Ran) -> None:
@@ -205,10 +243,6 @@ def test_two_log_ins_of_airflow_switch_to_observe_and_the_model_is_unpermitted(r
         )
 
     assert httpx.get(f"{base}/ledger", timeout=60).status_code == 401
-    from datetime import timedelta
-
-    from gate.domain.instants import format_instant
-
     until = format_instant(utc_now() + timedelta(days=1))
     observe = {"act": "mode", "params": {"mode": "observe", "until": until}, "reason": "roll-out"}
     assert call("viewer", "/acts", observe).status_code == 403

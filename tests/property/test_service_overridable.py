@@ -14,7 +14,7 @@ from gate.service.modes import observable
 from gate.service.overrides import OVERRIDABLE, overridable
 
 NOW = datetime(2024, 1, 1, tzinfo=UTC)
-MANY = settings(max_examples=1000, deadline=None)
+MANY = settings(max_examples=500, deadline=None)
 
 # Reasons break-glass is for come up often enough that some decisions are overridable.
 reasons = st.one_of(

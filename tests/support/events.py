@@ -44,7 +44,7 @@ EVENTS = {
 
 def trained(refused: tuple[str, ...] = ()) -> dict:
     facets, inputs, outputs = training_facets(
-        [MEETINGS, TELEMETRY.dataset], MODEL, use=USE, permit_id="p-1", decision_index=41, refused=refused
+        [MEETINGS, TELEMETRY.dataset], [MODEL], use=USE, permit_id="p-1", decision_index=41, refused=refused
     )
     kind = "FAIL" if refused else "COMPLETE"
     return run_event(

@@ -19,6 +19,9 @@ NAME = "gate.example/checkpoints"
 ODD = "“§ 10.4” – naïve\n\t\\\u0001"
 PLAIN = ("key", "tag", "declassification", "decision", "permit", "redemption", "refusal", "override", "mode", "erasure")
 ADDED = ("proposal", "approval", "token", "feed", "exposure", "clock")  # kinds that came with the second schema
+REVIEWED = ("review", "access")  # kinds that came with the pages for reviewers
+ATTESTED = ("attestation",)  # the kind that came with statements about models
+OWED = ("obligation",)  # the kind that says what was done after a withdrawal
 
 
 def record_one_of_each(tx: Transaction, plain: Sequence[str] = PLAIN) -> None:

@@ -1,4 +1,4 @@
-"""A fixed key and a fixed permit, for every test that needs one."""
+"""A fixed key, and a fixed permit, receipt and attestation, for every test that needs one."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from gate.domain.decision import Use
 from gate.domain.run import TaskRun
 from gate.domain.words import Ownership, Purpose
 from gate.permits import Permit, Receipt, SigningKey
+from gate.permits.attestation import Artifact, Attestation, Named
 
 SEED = bytes(range(32))
 NOW = datetime(2026, 11, 21, 12, 5, tzinfo=UTC)
@@ -51,4 +52,21 @@ def receipt() -> Receipt:
         nonce="5" * 64,
         checkpoint=(44, "6" * 64),
         issued_at=datetime(2026, 11, 21, 12, 4, 30, tzinfo=UTC),
+    )
+
+
+def attestation() -> Attestation:
+    return Attestation(
+        model=Artifact("file:///models/ms-1.joblib", "sha256:" + "7" * 64, 1, 2048),
+        datasets=tuple(Artifact.of(version) for version in permit().datasets),
+        use=permit().use,
+        run=receipt().run,
+        ledger_origin=permit().ledger_origin,
+        decision=Named(permit().decision_index, permit().decision_digest),
+        redemption=Named(receipt().index, "sha256:" + "8" * 64),
+        permit_id=permit().permit_id,
+        policy=Named("zoom-2023-08", permit().policy_digest),
+        checkpoint=receipt().checkpoint,
+        facts_from="worker_asserted",
+        recorded_at=NOW,
     )

@@ -16,6 +16,7 @@ from gate.domain.dataset import Dataset
 HOME = Path(os.environ["GATE_HOME"])
 LAKE, MARKS = HOME / "lake", HOME / "marks"
 USE = use("train", feature="meeting_summary", model="ms-1")
+SCANNING = use("train", feature="spam_scanning", model="ss-1")
 GOOD = dataset(str(LAKE / "good.jsonl"), "account_id")
 HALF = dataset(str(LAKE / "half.jsonl"), "account_id")
 BAD = dataset(str(LAKE / "bad.jsonl"), "account_id")
@@ -27,7 +28,8 @@ def a_dag(name: str) -> DAG:
 
 def tag_and_gate(data: Dataset, conn: str = "gate_default", **gate: Any) -> ConsentGateOperator:
     tag = TagDatasetOperator(task_id="tag", dataset=data, declare=["chat"], gate_conn_id=conn)
-    operator = ConsentGateOperator(task_id="consent_gate", datasets=[data], use=USE, gate_conn_id=conn, **gate)
+    asked = {"task_id": "consent_gate", "datasets": [data], "use": USE, "gate_conn_id": conn}
+    operator = ConsentGateOperator(**(asked | gate))
     tag >> operator
     return operator
 
@@ -35,7 +37,7 @@ def tag_and_gate(data: Dataset, conn: str = "gate_default", **gate: Any) -> Cons
 def training_task(dag: DAG, data: Dataset, conn: str = "gate_default", **kwargs: Any) -> Any:
     dag_id = dag.dag_id
 
-    @training(reads=[data], use=USE, gate_conn_id=conn, **kwargs)
+    @training(**({"reads": [data], "use": USE, "gate_conn_id": conn} | kwargs))
     def train(permit, fold: int = 0):
         with permit.open(data) as opened:
             rows = len(opened.pandas())
@@ -62,6 +64,13 @@ def without_a_word(name: str, conn: str) -> DAG:
 def mapped() -> DAG:
     with a_dag("mapped") as dag:
         tag_and_gate(GOOD) >> training_task(dag, GOOD).expand(fold=[1, 2])
+    return dag
+
+
+def broken_glass() -> DAG:
+    """What the policy leaves open, and two people let pass for this run."""
+    with a_dag("broken_glass") as dag:
+        tag_and_gate(GOOD, use=SCANNING) >> training_task(dag, GOOD, use=SCANNING)()
     return dag
 
 
@@ -111,6 +120,7 @@ for made in (
     simple("blocked", BAD, retries=3),
     simple("subset", HALF, on_block="subset"),
     mapped(),
+    broken_glass(),
     bash("bash", GOOD),
     bash("bash_blocked", BAD),
     bash("bash_mapped", GOOD, ["1", "2"]),
@@ -119,6 +129,7 @@ for made in (
     sensor("sensor", GOOD, deferrable=False),
     sensor("sensor_deferred", GOOD, deferrable=True),
     sensor("sensor_times_out", BAD, deferrable=False),
+    sensor("deferred_times_out", BAD, deferrable=True),
     simple("remote_allowed", GOOD, "gate_remote"),
     simple("remote_blocked", BAD, "gate_remote"),
     simple("remote_subset", HALF, "gate_remote", on_block="subset"),

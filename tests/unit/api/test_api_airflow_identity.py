@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
 
 import pytest
 
-from gate.api.airflow_identity import airflow_confirmation
+from gate.api.airflow_identity import AskedAirflow, airflow_confirmation
 from gate.domain.run import Confirmed, TaskRun
 from gate.errors import CannotDecide, InputError, PermitRefused
+from gate.service.answers import Answer, ReviewAnswer
 
 RUN = TaskRun("train_summary", "manual__2026-11-21T00:00:00+00:00", "train", -1, 2)
 WHEN = "2026-11-21T12:00:00Z"
@@ -220,3 +223,89 @@ def test_a_name_with_slashes_and_dots_stays_a_name(
     names = {"dag_id": RUN.dag_id, "run_id": RUN.run_id, "task_id": RUN.task_id, field: "x/../y?z=1#%2F"}
     with pytest.raises(PermitRefused, match="does not know"):
         confirm(TaskRun(**names, map_index=-1, try_number=2))
+
+
+class TestReviewers:
+    """Whether an answer that a worker hands over stands in Airflow."""
+
+    PATH = f"{BASE}/taskInstances/train/-1/hitlDetails"
+    ANSWER = ReviewAnswer(
+        RUN,
+        41,
+        1,
+        Answer.CHECK_AGAIN,
+        (Answer.CHECK_AGAIN, Answer.KEEP_BLOCKED),
+        responder="airflow|ada",
+        answered_at=datetime(2026, 11, 21, 12, tzinfo=UTC),
+    )
+
+    @pytest.fixture
+    def asked(self, odd: OddAirflow) -> AskedAirflow:
+        odd.answers[self.PATH] = {
+            "task_instance": odd.instance(),
+            "response_received": True,
+            "responded_by_user": {"id": "ada", "name": "Ada"},
+            "responded_at": WHEN,
+            "chosen_options": ["Check again"],
+            "assigned_users": [],
+        }
+        return AskedAirflow(odd.url, username="viewer", password="secret")
+
+    def test_it_stands_there(self, odd: OddAirflow, asked: AskedAirflow) -> None:
+        asked.confirm_review(self.ANSWER)
+        odd.answers[self.PATH]["assigned_users"] = [{"id": "ada", "name": "Ada"}]
+        asked.confirm_review(self.ANSWER)
+
+    @pytest.mark.parametrize(
+        "says",
+        [
+            {"response_received": False},
+            {"responded_by_user": None},
+            {"responded_by_user": {"id": "eve", "name": "ada"}},
+            {"responded_at": "2026-11-21T12:00:01Z"},
+            {"responded_at": None},
+            {"chosen_options": ["Keep blocked"]},
+            {"chosen_options": ["Check again", "Keep blocked"]},
+            {"chosen_options": []},
+            {"chosen_options": None},
+            {"assigned_users": [{"id": "eve", "name": "Eve"}]},
+        ],
+        ids=repr,
+    )
+    def test_another_one_does(self, odd: OddAirflow, asked: AskedAirflow, says: dict[str, Any]) -> None:
+        odd.answers[self.PATH] |= says
+        with pytest.raises(PermitRefused, match="no such answer"):
+            asked.confirm_review(self.ANSWER)
+
+    @pytest.mark.parametrize("says", [{"try_number": 1}, {"task_id": "other"}, {"map_index": 3}], ids=repr)
+    def test_of_another_task(self, odd: OddAirflow, asked: AskedAirflow, says: dict[str, Any]) -> None:
+        odd.answers[self.PATH]["task_instance"] |= says
+        with pytest.raises(PermitRefused, match="another name or try"):
+            asked.confirm_review(self.ANSWER)
+
+    def test_nobody_was_asked(self, odd: OddAirflow, asked: AskedAirflow) -> None:
+        del odd.answers[self.PATH]
+        with pytest.raises(PermitRefused, match="asked nobody"):
+            asked.confirm_review(self.ANSWER)
+
+    def test_a_timeout_is_when_nobody_answered(self, odd: OddAirflow, asked: AskedAirflow) -> None:
+        late = replace(self.ANSWER, answer=Answer.TIMED_OUT, responder=None, answered_at=None)
+        with pytest.raises(PermitRefused, match="did answer"):
+            asked.confirm_review(late)
+        odd.answers[self.PATH]["response_received"] = False
+        asked.confirm_review(late)
+
+    @pytest.mark.parametrize("answer", [Answer.NOT_ASSIGNED, Answer.INVALID])
+    def test_what_keeps_blocked_needs_only_the_person(
+        self, odd: OddAirflow, asked: AskedAirflow, answer: Answer
+    ) -> None:
+        odd.answers[self.PATH] |= {"assigned_users": [{"id": "eve", "name": "Eve"}], "chosen_options": []}
+        asked.confirm_review(replace(self.ANSWER, answer=answer))
+        with pytest.raises(PermitRefused):
+            asked.confirm_review(replace(self.ANSWER, answer=answer, responder="airflow|eve"))
+
+    @pytest.mark.parametrize("says", [500, {}, {"task_instance": None}, [1]], ids=repr)
+    def test_an_airflow_that_says_nothing_usable(self, odd: OddAirflow, asked: AskedAirflow, says: Any) -> None:
+        odd.answers[self.PATH] = says
+        with pytest.raises(CannotDecide):
+            asked.confirm_review(self.ANSWER)

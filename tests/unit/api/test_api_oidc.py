@@ -108,7 +108,7 @@ def test_a_person_comes_in(issuer: Issuer, ask: Callable[[str], Any]) -> None:
         "name": "0b1c",
         "kind": "person",
         "issuer": issuer.url,
-        "scopes": ["act", "consent", "read"],
+        "scopes": ["accounts", "act", "consent", "read", "runs"],
     }
     assert ask(issuer.token(EC, "ES256", "ec")).status_code == 200
     assert ask(issuer.token(ED, "EdDSA", "ed")).status_code == 200
@@ -118,9 +118,9 @@ def test_a_person_comes_in(issuer: Issuer, ask: Callable[[str], Any]) -> None:
 @pytest.mark.parametrize(
     ("groups", "scopes"),
     [
-        (["ml-reviewers"], ["act", "read"]),
-        (["everyone"], ["read"]),
-        ("everyone", ["read"]),
+        (["ml-reviewers"], ["accounts", "act", "read", "runs"]),
+        (["everyone"], ["accounts", "read", "runs"]),
+        ("everyone", ["accounts", "read", "runs"]),
         (["strangers", 7, None], []),
         (None, []),
         ({"ml-admins": 1}, []),

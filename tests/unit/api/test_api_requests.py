@@ -19,6 +19,7 @@ from gate.api.app import create_app
 from gate.api.limits import Limiting, Limits
 from gate.api.wire import PROBLEM_TYPE, error_of, problem_of, status_of
 from gate.errors import CannotDecide, GateError, LedgerUnavailable
+from gate.service.auditing import signed_note
 from gate.service.core import Service
 from gate.service.imports import BadLine, ImportRefused
 from support.world import event
@@ -152,6 +153,23 @@ def test_an_account_is_shown_without_standing_in_an_address(calls: Calls) -> Non
     assert calls("read").post("/api/v1/accounts/view", json=early).json()["events"] == []
 
 
+def test_looking_at_an_account_leaves_an_entry(calls: Calls, service: Service) -> None:
+    client = calls("read")
+    for name in ("acme", "nobody-knows-this"):
+        assert client.post("/api/v1/accounts/view", json={"account_id": name, "known_at": 3}).status_code == 200
+    with service.ledger.read() as reader:
+        known, unknown = reader.entries("access")
+        assert known.body == {
+            "page": "api/accounts/view",
+            "as_of": None,
+            "known_at": 3,
+            "account_ref": reader.ref("account", "acme"),
+        }
+        assert reader.ref("account", "nobody-knows-this") is None
+    assert (known.via, known.by) == ("api", "service:caller")
+    assert unknown.body["account_ref"] is None
+
+
 def test_auditors_get_what_they_verify_by_themselves(calls: Calls, service: Service) -> None:
     client = calls("read")
     head = client.get("/api/v1/ledger").json()
@@ -162,6 +180,21 @@ def test_auditors_get_what_they_verify_by_themselves(calls: Calls, service: Serv
     assert client.get("/api/v1/policy").json()["name"] == "zoom-2023-08"
     assert [model["model_id"] for model in client.get("/api/v1/models").json()["models"]] == ["llm-x", "ms-1"]
     assert client.get("/api/v1/keys").json()["ledger_origin"] == head["origin"]
+
+
+def test_a_ledger_that_was_restored_signs_nothing(calls: Calls, service: Service) -> None:
+    """As `gate ledger checkpoint`: what was published of it comes first."""
+    client = calls("read")
+    with service.ledger.read() as reader:
+        ahead = signed_note(service, reader.origin, reader.size + 1, b"\1" * 32)
+        forked = signed_note(service, reader.origin, reader.size, b"\1" * 32)
+    for note, kind in ((ahead, "LedgerUnavailable"), (forked, "TamperingFound")):
+        service.settings.checkpoint_path.write_text(note, "utf-8")
+        for path in ("ledger/checkpoint", "ledger/entries/0/proof"):
+            answer = client.get(f"/api/v1/{path}")
+            assert answer.status_code >= 500
+            assert answer.json()["error"] == kind
+            assert "checkpoint" not in answer.json()
 
 
 def test_a_feed_reports_how_far_it_is(calls: Calls) -> None:

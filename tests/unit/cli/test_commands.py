@@ -399,12 +399,12 @@ def test_a_permit_is_verified_offline_and_events_are_relayed(
     assert "valid until" in seeded("permit", "verify", "permit.json", "--key", key).out
     assert seeded("permit", "verify", "permit.json", "--key", key, "--json").json["task_id"] == "train"
     assert seeded("permit", "verify", "permit.json", "--key", "A" * 43 + "=").code == 3
-    waiting = seeded("lineage", "relay", "--json")
-    assert (waiting.code, waiting.json) == (1, {"delivered": 0, "pending": 1})
     sink = tmp_path / "events.jsonl"
-    transport = {"type": "file", "log_file_path": str(sink), "append": True}
-    monkeypatch.setenv("AIRFLOW__OPENLINEAGE__TRANSPORT", json.dumps(transport))
-    assert seeded("lineage", "relay", "--json").json == {"delivered": 1, "pending": 0}
+    monkeypatch.setenv(
+        "GATE_LINEAGE_BACKENDS", json.dumps({"log": {"type": "file", "log_file_path": str(sink), "append": True}})
+    )
+    done = seeded("lineage", "relay", "--json").json
+    assert (done["pending"], done["backends"]["log"]["delivered"], done["backends"]["log"]["behind"]) == (0, 1, 0)
     [event] = [json.loads(line) for line in sink.read_text("utf-8").splitlines()]
     assert event["run"]["facets"]["gate_decision"]["verdict"] == "allow"
-    assert seeded("lineage", "relay").out == "0 delivered, 0 pending\n"
+    assert "log: 0 delivered, 0 dead, 0 behind" in seeded("lineage", "relay").out

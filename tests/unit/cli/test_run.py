@@ -71,6 +71,10 @@ class Lab:
         with self.service.ledger.read() as reader:
             return [entry.body["reason"] for entry in reader.entries("exposure")]
 
+    def attestations(self) -> list[dict]:
+        with self.service.ledger.read() as reader:
+            return [entry.body | {"by": entry.by} for entry in reader.entries("attestation")]
+
     def withdraw(self) -> None:
         say(self.service, event("acme", "withdraw", effective_at="2024-01-01T00:00:00Z"), via="cli")
 
@@ -261,6 +265,37 @@ def test_a_withdrawal_that_no_look_saw_is_seen_at_the_end(lab: Lab) -> None:
     assert lab.exposures() == ["consent_withdrawn"]
 
 
+WRITES = "open('ms-1.bin', 'w').write('weights')"
+
+
+def test_what_the_command_produced_is_attested(lab: Lab) -> None:
+    code, _, err = lab.python(WRITES, options=("--produces", "ms-1.bin"))
+    assert code == 0
+    [said] = lab.attestations()
+    [redemption] = lab.redemptions()
+    assert (said["redemption"], said["run"], said["by"]) == (redemption["idx"], TRAIN.to_dict(), ACTOR)
+    assert said["model"]["uri"] == f"file://{lab.folder}/ms-1.bin"
+    assert f"ms-1.bin is attested as {said['model']['digest']}" in err
+
+
+def test_a_command_that_failed_or_lost_its_permission_attests_nothing(lab: Lab) -> None:
+    assert lab.python(WRITES + "; raise SystemExit(7)", options=("--produces", "ms-1.bin"))[0] == 7
+    wait = WRITES + "\nopen('started', 'w').close()\nimport os, time\nwhile not os.path.exists('go'): time.sleep(0.02)"
+    process = lab.start(sys.executable, "-c", wait, options=("--produces", "ms-1.bin"))
+    until(started(lab).exists)
+    lab.withdraw()
+    (lab.folder / "go").touch()
+    process.communicate(timeout=60)
+    assert process.returncode == 3
+    assert lab.attestations() == []
+
+
+def test_a_model_that_was_not_written_is_told(lab: Lab) -> None:
+    code, _, err = lab.run("true", options=("--produces", "ms-1.bin"))
+    assert (code, lab.attestations()) == (4, [])
+    assert "ms-1.bin" in err
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
 def test_signals_reach_the_command(lab: Lab, number: signal.Signals) -> None:
     # A shell starts its background jobs, and so perhaps this very test, without SIGINT; a child gets the default back.
@@ -419,6 +454,15 @@ def test_a_notebook_reads_exactly_what_was_permitted(notebook: Lab) -> None:
         with pytest.raises(DatasetError), permit.open(notebook.data):
             pass
     assert [body["run"] for body in notebook.redemptions()] == [TRAIN.to_dict()]
+
+
+def test_a_notebook_attests_its_model_as_soon_as_it_says_so(notebook: Lab) -> None:
+    model = notebook.folder / "ms-1.bin"
+    model.write_bytes(b"weights")
+    with gate.redeemed([notebook.data], USE, TRAIN) as permit:
+        attested = permit.produced(model)
+        assert permit.produced(model) == attested
+        assert [said["model"]["digest"] for said in notebook.attestations()] == [attested.model.digest]
 
 
 def test_a_notebook_learns_of_a_withdrawal(notebook: Lab) -> None:

@@ -55,7 +55,8 @@ def test_nothing_of_another_airflow_leaks_in(tmp_path):
     assert made["HOME"] == "/root"
     assert made["GATE_HOME"] == str(tmp_path / "gate")
     assert made["AIRFLOW_HOME"] == str(tmp_path / "airflow")
-    assert not {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "AIRFLOW_CONFIG", "GATE_DATABASE_URL"} & made.keys()
+    assert not {"AIRFLOW_CONFIG", "GATE_DATABASE_URL"} & made.keys()
+    assert made["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"].startswith(f"sqlite:///{tmp_path / 'airflow'}")
     assert not [name for name, value in made.items() if "production" in value or "marquez" in value]
 
 
@@ -65,8 +66,9 @@ def test_airflow_listens_on_this_machine_only_and_away_from_others(tmp_path):
     assert made["AIRFLOW__API__BASE_URL"] == "http://127.0.0.1:1111"
     assert made["AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT"] == "2222"
     assert made["AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT"] == "3333"
-    transport = json.loads(made["AIRFLOW__OPENLINEAGE__TRANSPORT"])
-    assert transport == {"type": "file", "log_file_path": str(tmp_path / "events.jsonl"), "append": True}
+    parts = json.loads(made["AIRFLOW__OPENLINEAGE__TRANSPORT"])["transports"]
+    assert parts["file"]["log_file_path"] == str(tmp_path / "events.jsonl")
+    assert parts["lineage"]["home"] == str(tmp_path / "gate")
 
 
 def test_the_home_ignores_the_environment(tmp_path, monkeypatch):

@@ -25,6 +25,7 @@ def as_expected(dag_id):
         model_path="/m" if expected.trains else None,
         why="",
         url="",
+        tab=None,
         tasks={"tag": "success", "consent_gate": expected.gate, expected.task_id: expected.task},
     )
 

@@ -158,7 +158,7 @@ def test_a_category_column_is_the_field_of_its_tags():
 
 
 def test_training_names_its_model_and_what_it_rests_on():
-    run, inputs, (output,) = training_facets(BOTH, MODEL, use=USE, permit_id="p-1", decision_index=41)
+    run, inputs, (output,) = training_facets(BOTH, [MODEL], use=USE, permit_id="p-1", decision_index=41)
     assert type(output) is OutputDataset
     facets = plain(output)["facets"]
     assert facets["datasetType"]["datasetType"] == "MODEL"
@@ -174,7 +174,7 @@ def test_training_names_its_model_and_what_it_rests_on():
 
 
 def test_refused_training_has_no_model_and_fails_its_test():
-    run, inputs, outputs = training_facets([MEETINGS.dataset], MODEL, use=USE, refused=["permit_missing"])
+    run, inputs, outputs = training_facets([MEETINGS.dataset], [MODEL], use=USE, refused=["permit_missing"])
     assert outputs == []
     test = plain(run["test"])["tests"][0]
     assert (test["status"], test["severity"], test["actual"]) == ("fail", "error", "refused, permit_missing")
@@ -208,7 +208,7 @@ def test_no_facet_names_an_account_or_a_person(secret):
     decision = blocked(findings=findings, coverage=(Coverage(name, secret, 2, 2, 1, 1, 0),))
     tagging = Tagging(((secret, "declared"),), (7,))
     run, inputs = decision_facets(decision.to_dict(), [constant], REF, {constant.key: tagging})
-    training = training_facets([constant], MODEL, use=USE, permit_id="p-1")
+    training = training_facets([constant], [MODEL], use=USE, permit_id="p-1")
     everything = [*run.values(), *inputs, *training[0].values(), *training[1], *training[2]]
     text = " ".join(json.dumps(plain(item)) for item in everything)
     assert json.dumps(secret)[1:-1] not in text

@@ -61,8 +61,7 @@ class TestAllowed:
         with service.ledger.read() as reader:
             kinds = [entry.kind for entry in reader.entries(start=outcome.index)]
         assert kinds == ["decision", "permit"]
-        [waiting] = service.ledger.pending_outbox(10)
-        run = json.loads(waiting.event)["run"]
+        run = json.loads(service.ledger.outbox_event(f"decision/{outcome.index}"))["run"]
         assert run["facets"]["gate_decision"]["verdict"] == "allow"
 
     def test_asking_again_under_the_same_try_adds_nothing(self, service: Service, data, clock: Clock) -> None:

@@ -23,7 +23,7 @@ from gate.permits.succession import successors
 from gate.service.acting import Person
 from gate.service.acts import act_alone, approve, propose, settle_keys
 from gate.service.anchors import check_anchor, publish
-from gate.service.auditing import checked_note, signed_checkpoint
+from gate.service.auditing import checked_note
 from gate.service.core import Service
 from gate.service.deciding import decide
 from gate.service.keyring import (
@@ -37,6 +37,7 @@ from gate.service.keyring import (
     statements,
     trusted,
 )
+from gate.service.publishing import sign_checkpoint
 from gate.service.tagging import tag_dataset
 from support.world import ASKING, USE, Clock, add_account, chat_file, event, new_service, say
 
@@ -73,7 +74,7 @@ def pins(service: Service) -> list[str]:
 
 
 def note(service: Service) -> str:
-    return signed_checkpoint(service)[0]
+    return sign_checkpoint(service).note
 
 
 def permit(service: Service, folder: Path) -> dict[str, object]:
@@ -270,6 +271,7 @@ _KILLED = """
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("act", ["key_rotation", "key_revocation"])
 def test_killed_at_every_touch_of_a_file_the_ledger_always_has_a_key_that_is_pinned(act: str, tmp_path: Path) -> None:
     script = tmp_path / "killed.py"
