@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from gate.airflow.granted import GrantedPermit
     from gate.lineage.facets import Tagging
     from gate.service.outcome import Outcome
-    from gate.service.tagging import Tagged
+    from gate.service.tags import Tagged
 
 
 def declared_inputs(datasets: Iterable[Dataset]) -> Any:

@@ -21,7 +21,7 @@ from gate.service.outcome import parse_consumer
 
 if TYPE_CHECKING:
     from gate.service.outcome import Asking, Outcome
-    from gate.service.tagging import Tagged
+    from gate.service.tags import Tagged
 
 OnBlock = Literal["fail", "review", "subset"]
 WEEK = timedelta(days=7)
@@ -33,20 +33,28 @@ class TagDatasetOperator(BaseOperator):
     Args:
         dataset: see `gate.airflow.dataset`; its URI may hold Jinja.
         declare: category words you vouch for: audio, video, chat, telemetry, education_record, phi, or none.
+        made_from: the datasets it was made from, beside those that lineage knows of; URIs may hold Jinja.
         gate_conn_id: Airflow connection of the gate.
 
-    The task's XCom names the version and its categories. A declaration that the bytes contradict is recorded, and
-    blocks at the gate.
+    The task's XCom names the version and its categories: what is declared, what its bytes show, and what its sources
+    bear. Where the bytes cannot be told, a person is asked, and until then the gate blocks.
     """
 
     ui_color = "#e5eef7"
 
     def __init__(
-        self, *, dataset: Dataset, declare: Collection[str], gate_conn_id: str = DEFAULT_CONNECTION, **kwargs: Any
+        self,
+        *,
+        dataset: Dataset,
+        declare: Collection[str],
+        made_from: Sequence[Dataset] = (),
+        gate_conn_id: str = DEFAULT_CONNECTION,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.dataset = dataset
         self.declare = sorted(declare)
+        self.made_from = list(made_from)
         self.gate_conn_id = gate_conn_id
         self._tagged: Tagged | None = None
 
@@ -54,10 +62,12 @@ class TagDatasetOperator(BaseOperator):
         """Measure, look, record."""
         from gate.service.tagging import tag_dataset
 
-        (dataset,) = rendered(self, [self.dataset], context)
+        dataset, *sources = rendered(self, [self.dataset, *self.made_from], context)
+        uris, run = [source.uri for source in sources], task_run(context)
         with airflow_errors(), open_gate(self.gate_conn_id) as service:
-            run = task_run(context)
-            self._tagged = tag_dataset(service, dataset, self.declare, by=WORKER, via="airflow", run=run)
+            self._tagged = tag_dataset(
+                service, dataset, self.declare, by=WORKER, via="airflow", run=run, made_from=uris
+            )
         for note in self._tagged.notes:
             self.log.warning("%s", note)
         self.log.info("%s bears %s", dataset.name, ", ".join(sorted(self._tagged.categories)) or "nothing known")

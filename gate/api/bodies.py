@@ -75,6 +75,10 @@ class Tag(Body):
     contradictions: Annotated[list[Uri], Field(max_length=MAX_FACTS)] = []
     unreadable: Count = 0
     run: Run | None = None
+    columns: Annotated[list[Pair], Field(max_length=MAX_FACTS)] = []
+    questions: Annotated[list[Uri], Field(max_length=MAX_FACTS)] = []
+    made_from: Annotated[list[Uri], Field(max_length=MAX_FACTS)] = []
+    resolve: Annotated[list[Text], Field(max_length=MAX_FACTS)] = []
 
 
 class Lineage(Body):

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from gate.scan.census import Look
     from gate.service.answers import ReviewAnswer
     from gate.service.outcome import Asking, Outcome
-    from gate.service.tagging import Tagged
+    from gate.service.tags import Tagged
 
 TIMEOUT = 30.0  # seconds for an ordinary answer
 MAX_PASSING = 536_870_912  # bytes of an answer with accounts that pass
@@ -273,7 +273,7 @@ def _outcome(answer: Any, run: TaskRun | None = None) -> Outcome:
 
 
 def _tagged(answer: Mapping[str, Any]) -> Tagged:
-    from gate.service.tagging import Tagged
+    from gate.service.tags import Tagged
 
     return Tagged(
         version=DatasetVersion.from_dict(answer["version"]),
@@ -283,6 +283,7 @@ def _tagged(answer: Mapping[str, Any]) -> Tagged:
         notes=tuple(str(note) for note in answer["notes"]),
         entries=tuple(_count(index) for index in answer["entries"]),
         declassified_until=parse_instant(until) if (until := answer["declassified_until"]) else None,
+        questions=tuple(str(question) for question in answer["questions"]),
     )
 
 

@@ -12,7 +12,7 @@ from gate.cli.output import JSON, say, say_json, table
 
 if TYPE_CHECKING:
     from gate.domain.dataset import Dataset
-    from gate.service.tagging import Tagged
+    from gate.service.tags import Tagged
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="Detect categories, tag dataset versions and show their tags."
@@ -45,6 +45,13 @@ def tag(
     account: Account = None,
     declare: Annotated[list[str] | None, typer.Option("--declare", help="A category; repeat for more.")] = None,
     category_column: CategoryColumn = None,
+    made_from: Annotated[
+        list[str] | None, typer.Option("--made-from", metavar="URI", help="A dataset it came of; repeat for more.")
+    ] = None,
+    resolve: Annotated[
+        list[str] | None,
+        typer.Option("--resolve", help="Your answer to what detection asks: a category, or none; repeat for more."),
+    ] = None,
     as_json: bool = JSON,
 ) -> None:
     """Record the categories and the account locator of the dataset as its bytes are now."""
@@ -53,7 +60,15 @@ def tag(
     from gate.service.tagging import tag_dataset
 
     with open_service() as service:
-        tagged = tag_dataset(service, named(uri, account, category_column), declare or [], by=local_actor(), via="cli")
+        tagged = tag_dataset(
+            service,
+            named(uri, account, category_column),
+            declare or [],
+            by=local_actor(),
+            via="cli",
+            made_from=[named(one, None, None).uri for one in made_from or []],
+            resolve=resolve or [],
+        )
     _show(tagged, as_json)
 
 
@@ -62,7 +77,7 @@ def show(uri: Uri, account: Account = None, category_column: CategoryColumn = No
     """Show the recorded categories of the dataset as its bytes are now."""
     from gate.scan.digest import measure
     from gate.service.core import open_service
-    from gate.service.tagging import read_tags
+    from gate.service.tags import read_tags
 
     version = measure(named(uri, account, category_column))[0]
     with open_service() as service, service.ledger.read() as reader:
@@ -144,4 +159,6 @@ def _show(tagged: Tagged, as_json: bool) -> None:
     for problem in sorted(tagged.problems):
         say(f"  blocks: {problem}")
     for note in tagged.notes:
-        say(f"  note: {note}")
+        say(f"  {'asks' if note in tagged.questions else 'note'}: {note}")
+    if tagged.questions:
+        say("  answer: gate dataset tag … --resolve CATEGORY, or --resolve none")

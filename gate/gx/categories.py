@@ -13,7 +13,7 @@ from gate.errors import DatasetError, InputError
 from gate.gx.base import GateExpectation, Sentence, listed, opened
 
 if TYPE_CHECKING:
-    from gate.service.tagging import Tagged
+    from gate.service.tags import Tagged
 
 _SAYABLE = tuple(category.value for category in Category if category is not Category.UNCLASSIFIED)
 
@@ -76,7 +76,7 @@ class ExpectDatasetCategoriesToBe(GateExpectation):
 def _on_record(named: Dataset) -> Tagged:
     """Return what the ledger says of the dataset as its bytes are now."""
     from gate.scan.digest import measure
-    from gate.service.tagging import read_tags
+    from gate.service.tags import read_tags
 
     with opened() as service:
         try:

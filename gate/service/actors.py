@@ -11,6 +11,9 @@ SERVICE = "service:"
 PERSON = "person:"
 
 
+PERSONAL_VIA = frozenset({"cli", "api", "ui"})  # recorded by a person who is not writing the DAG
+
+
 def recorded_actor(tx: Transaction, by: str) -> str:
     """Return the actor as entries hold it.
 

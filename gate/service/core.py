@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from gate.service.answers import ReviewAnswer
     from gate.service.outcome import Asking, Outcome
     from gate.service.ports import Attested, Produced, Redeemed, RedemptionRequest, TagStatement
-    from gate.service.tagging import Tagged
+    from gate.service.tags import Tagged
 
 SETUP = "service:setup"
 

@@ -14,7 +14,7 @@ from gate.ledger.reading import Entry, Reader
 from gate.scan.digest import Manifest, measure
 from gate.service.consent_records import OURS
 from gate.service.core import Service
-from gate.service.tagging import Tagged, dataset_key, read_tags
+from gate.service.tags import Tagged, dataset_key, read_tags
 
 CONFORMS_TO = "http://mlcommons.org/croissant/1.1"
 NO_LICENSE = "none: every use is decided by itself, see usageInfo"

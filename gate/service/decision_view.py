@@ -210,7 +210,7 @@ def changed_since(reader: Reader, entry: Entry) -> tuple[str, ...]:
 
 
 def _tagged_since(reader: Reader, recorded: Mapping[str, Any], size: int) -> bool:
-    from gate.service.tagging import dataset_key
+    from gate.service.tags import dataset_key
 
     key = dataset_key(DatasetVersion.from_dict(recorded["version"]).dataset)
     kinds = ("tag", "declassification")

@@ -66,7 +66,7 @@ def declassify(tx: Transaction, params: Mapping[str, Any], acted: Acted) -> Entr
 
 
 def _key(uri: str) -> str:
-    from gate.service.tagging import dataset_key  # tagging reads declassifications
+    from gate.service.tags import dataset_key  # tagging reads declassifications
 
     return dataset_key(dataset(uri))
 

@@ -18,7 +18,8 @@ from gate.scan.census import Look
 from gate.scan.coverage import CoverageCounts, count_coverage
 from gate.service.core import Service
 from gate.service.feeds import stale_feeds
-from gate.service.tagging import Tagged, read_tags
+from gate.service.origins import known_sources
+from gate.service.tags import Tagged, read_tags
 
 ANY_FEATURE = "*"
 
@@ -66,13 +67,15 @@ def gather(
 
     Raises:
         DatasetError: a dataset without rows.
+        LineageUnavailable: nobody can say now what a dataset was made from.
     """
+    sources = [known_sources(service, one.version.dataset) for one in looks]
     with service.ledger.read() as reader:
         head = reader.head()
         policy = policy or service.policy(reader)
         stale = stale_feeds(policy, feeds(reader), now)
         use, model_problems = _looked_up(reader, wanted)
-        tagged = tuple(read_tags(reader, one.version, now) for one in looks)
+        tagged = tuple(read_tags(reader, one.version, now, made) for one, made in zip(looks, sources, strict=True))
         terms_changes = [terms.since for terms in policy.terms_versions]
         snapshot = build_snapshot(reader, now, folder / "snapshot.parquet", terms_changes)
     if claimed:

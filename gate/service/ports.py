@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from gate.service.keyring import LedgerKey
     from gate.service.outcome import Asking, Outcome
     from gate.service.settings import Settings
-    from gate.service.tagging import Tagged
+    from gate.service.tags import Tagged
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +39,12 @@ class TagStatement:
         detected: category words its bytes show.
         source: the version it was cut from, whose categories it inherits; `None` for data that was not cut.
         evidence: (category, signal, files) of what was detected; no paths, for they may name accounts.
-        contradictions: where the bytes contradict the declaration.
+        columns: (category, column) pairs that the evidence rests on.
+        contradictions: where the bytes show what the declaration leaves out.
         unreadable: files that could not be looked into.
+        questions: what a person must answer about what was seen.
+        made_from: URIs of the datasets it was made from, as far as the caller says.
+        resolve: a person's answer to all that is asked: category words.
         run: the task that says so, if one does.
     """
 
@@ -52,6 +56,10 @@ class TagStatement:
     contradictions: tuple[str, ...] = ()
     unreadable: int = 0
     run: TaskRun | None = None
+    columns: tuple[tuple[str, str], ...] = ()
+    questions: tuple[str, ...] = ()
+    made_from: tuple[str, ...] = ()
+    resolve: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-ready fields."""
@@ -64,6 +72,10 @@ class TagStatement:
             "contradictions": list(self.contradictions),
             "unreadable": self.unreadable,
             "run": self.run and self.run.to_dict(),
+            "columns": [list(pair) for pair in self.columns],
+            "questions": list(self.questions),
+            "made_from": list(self.made_from),
+            "resolve": list(self.resolve),
         }
 
     @classmethod
@@ -79,6 +91,10 @@ class TagStatement:
             tuple(data["contradictions"]),
             data["unreadable"],
             TaskRun.from_dict(run) if run else None,
+            tuple((category, column) for category, column in data["columns"]),
+            tuple(data["questions"]),
+            tuple(data["made_from"]),
+            tuple(data["resolve"]),
         )
 
 

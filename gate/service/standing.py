@@ -24,7 +24,7 @@ from gate.service.decisions import decided_again, deciding_again
 from gate.service.feeds import stale_feeds
 from gate.service.keyring import LedgerKey, check_signed, ring_of
 from gate.service.overrides import override_stands
-from gate.service.tagging import dataset_key
+from gate.service.tags import dataset_key
 
 REF_BYTES = 32
 MANY = 2000  # entries since a decision that are read at once

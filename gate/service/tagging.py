@@ -2,67 +2,28 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from gate.domain.canonical import digest
-from gate.domain.dataset import Dataset, DatasetVersion
-from gate.domain.instants import format_instant, parse_instant
+from gate.domain.dataset import Dataset, DatasetVersion, dataset
 from gate.domain.run import TaskRun
-from gate.domain.words import Category, Reason, TagSource
+from gate.domain.words import Category, TagSource
 from gate.errors import InputError
-from gate.ledger.store import Entry, Reader
+from gate.ledger.store import Transaction
+from gate.scan.detect.examination import Examination, examine
 from gate.scan.digest import measure
-from gate.scan.media import contradictions, probe_categories
-from gate.service.actors import recorded_actor
+from gate.service.actors import PERSONAL_VIA, recorded_actor
 from gate.service.anchors import recording
 from gate.service.core import Service
-from gate.service.declassifying import declassification_of
+from gate.service.inheriting import Source
+from gate.service.origins import known_sources
 from gate.service.ports import DecisionService, TagStatement
+from gate.service.tags import Tagged, dataset_key, read_tags
 
-PERSONAL_VIA = frozenset({"cli", "api", "ui"})  # recorded by a person who is not writing the DAG
-
-
-@dataclass(frozen=True, slots=True)
-class Tagged:
-    """What is recorded of one dataset version.
-
-    Attributes:
-        categories: effective categories, the union over all tags of this version.
-        sources: (category, source) pairs, sorted.
-        problems: reasons that block whatever the policy says.
-        notes: what a person should know, without personal data.
-        entries: ledger indices of the tags, and of the declassification if one stands.
-        declassified_until: end of the declassification that stands; its categories are taken away in `categories`.
-    """
-
-    version: DatasetVersion
-    categories: frozenset[Category]
-    sources: tuple[tuple[str, str], ...]
-    problems: frozenset[Reason]
-    notes: tuple[str, ...]
-    entries: tuple[int, ...]
-    declassified_until: datetime | None = None
-
-    @property
-    def declared_none(self) -> bool:
-        """Somebody declared `none`; detection alone never does."""
-        return (Category.NONE.value, TagSource.DECLARED.value) in self.sources
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return JSON-ready fields."""
-        return {
-            "version": self.version.to_dict(),
-            "categories": sorted(self.categories),
-            "sources": [list(pair) for pair in self.sources],
-            "problems": sorted(self.problems),
-            "notes": list(self.notes),
-            "entries": list(self.entries),
-            "declassified_until": self.declassified_until and format_instant(self.declassified_until),
-        }
+_SHOWN = 6  # columns named in a sentence
 
 
 def parse_categories(words: Iterable[str]) -> frozenset[Category]:
@@ -91,6 +52,8 @@ def tag_dataset(
     via: str,
     run: TaskRun | None = None,
     source: DatasetVersion | None = None,
+    made_from: Sequence[str] = (),
+    resolve: Collection[str] = (),
 ) -> Tagged:
     """Record the categories of the dataset as its bytes are now.
 
@@ -102,28 +65,35 @@ def tag_dataset(
         via: `cli`, `api`, `ui` or `airflow`.
         run: the task that tags, if one does.
         source: the version this one was cut from; its categories are inherited, and it stands for that dataset.
+        made_from: URIs of the datasets it was made from, beside those that lineage knows; it bears what they bear.
+        resolve: a person's answer to everything that is asked about this version: category words, or `none` for
+            nothing beyond what is on record.
 
     Returns:
         Everything recorded of this version so far, this tag included. Tagging twice with the same words adds nothing.
 
     Raises:
-        InputError: an unknown category.
+        InputError: an unknown category; or an answer to nothing, or by nobody who may answer.
         DatasetError: missing, empty, unreadable, or changing while it is read.
+        LineageUnavailable: nobody can say now what it was made from.
     """
     declared = parse_categories(declare)
+    answer = parse_categories(resolve)
     measured, _ = measure(dataset)
     version = replace(measured, subset_of=None if source is None else source.dataset.uri)
-    probe = probe_categories(dataset)
-    contradicted = contradictions(declared, probe)
-    counted = Counter((category, signal) for category, signal, *_ in probe.evidence)
+    seen = examine(dataset)
     statement = TagStatement(
         version,
         declared=tuple(sorted(c.value for c in declared)),
-        detected=tuple(sorted(c.value for c in probe.categories)),
+        detected=tuple(sorted(c.value for c in seen.categories)),
         source=source,
-        evidence=tuple((category, signal, n) for (category, signal), n in sorted(counted.items())),
-        contradictions=tuple(contradicted),
-        unreadable=len(probe.problems) + probe.unprobed,
+        evidence=seen.evidence,
+        columns=_columns(seen, dataset),
+        contradictions=tuple(_contradictions(declared | answer, seen, _columns(seen, dataset))),
+        unreadable=seen.unread,
+        questions=(seen.question,) if seen.question else (),
+        made_from=tuple(made_from),
+        resolve=tuple(sorted(c.value for c in answer)),
         run=run,
     )
     return service.record_tag(statement, by=by, via=via)
@@ -133,32 +103,74 @@ def record_tag(service: Service, statement: TagStatement, *, by: str, via: str) 
     """Append what is said of a version; saying it again adds nothing.
 
     Raises:
-        InputError: a category that nobody may say.
+        InputError: a category that nobody may say, or an answer that is none.
+        LineageUnavailable: nobody can say now what it was made from.
     """
-    version, dataset = statement.version, statement.version.dataset
-    statements = {(c.value, TagSource.DECLARED.value) for c in parse_categories(statement.declared)}
-    statements |= {(c.value, TagSource.DETECTED.value) for c in _known(statement.detected)}
+    version = statement.version
     if (version.subset_of is None) != (statement.source is None):
         raise InputError("must name the version it was cut from", where="tag.source")
+    if statement.resolve and via not in PERSONAL_VIA:
+        raise InputError(
+            "only a person answers what detection asks",
+            where="tag.resolve",
+            hint="gate dataset tag --resolve, where the ledger is",
+        )
+    sources = _sources(service, statement)
     now = service.now()
     with recording(service) as tx:
-        if statement.source is not None:
-            inherited = read_tags(tx, statement.source, now).categories or {Category.UNCLASSIFIED}
-            statements |= {(c.value, TagSource.INHERITED.value) for c in inherited}
+        before = read_tags(tx, version, now, sources)
+        answers = _answers(statement, before)
         body: dict[str, Any] = {
-            "dataset": {"namespace": dataset.namespace, "name": dataset.name},
+            "dataset": {"namespace": version.dataset.namespace, "name": version.dataset.name},
             "version": version.to_dict(),
-            "statements": [list(pair) for pair in sorted(statements)],
+            "statements": _statements(tx, statement, before, now),
             "evidence": [list(item) for item in statement.evidence],
+            "columns": [list(pair) for pair in statement.columns],
             "contradictions": list(statement.contradictions),
             "unreadable": statement.unreadable,
+            "questions": list(statement.questions),
+            "answers": answers,
+            "made_from": [source.to_dict() for source in sources],
             "run": statement.run and statement.run.to_dict(),
         }
-        said = [body[name] for name in ("statements", "contradictions", "unreadable", "version")]
-        what = digest([*said, via in PERSONAL_VIA])
-        actor = recorded_actor(tx, by)
-        tx.append("tag", f"{dataset_key(dataset)}/{version.digest}/{what}", body, recorded_at=now, by=actor, via=via)
+        told_apart = ("statements", "contradictions", "unreadable", "version", "questions", "answers", "made_from")
+        what = digest([*(body[name] for name in told_apart), via in PERSONAL_VIA])
+        actor, subject = recorded_actor(tx, by), f"{dataset_key(version.dataset)}/{version.digest}/{what}"
+        tx.append("tag", subject, body, recorded_at=now, by=actor, via=via)
         return read_tags(tx, version, now)
+
+
+def _statements(tx: Transaction, statement: TagStatement, before: Tagged, now: datetime) -> list[list[str]]:
+    """Return (category, source) pairs; an answer counts as declared by whoever gives it."""
+    said = {(c.value, TagSource.DECLARED.value) for c in parse_categories(statement.declared)}
+    said |= {(c.value, TagSource.DETECTED.value) for c in _known(statement.detected)}
+    if statement.source is not None:
+        inherited = read_tags(tx, statement.source, now).categories or {Category.UNCLASSIFIED}
+        said |= {(c.value, TagSource.INHERITED.value) for c in inherited}
+    answered = {c.value for c in parse_categories(statement.resolve)}
+    if answered == {Category.NONE.value} and (said or before.categories):
+        answered = set()  # nothing beyond what is on record
+    said |= {(word, TagSource.DECLARED.value) for word in answered}
+    return [list(pair) for pair in sorted(said)]
+
+
+def _answers(statement: TagStatement, before: Tagged) -> list[str]:
+    if not statement.resolve:
+        return []
+    asked = [*statement.questions, *before.questions]
+    if not asked:
+        raise InputError("nothing is asked about this version", where="--resolve", hint="gate dataset show")
+    return list(dict.fromkeys(asked))
+
+
+def _sources(service: Service, statement: TagStatement) -> list[Source]:
+    """Return what it was made from: what was declared, what it was cut from, what the lineage store knows."""
+    declared = [dataset(uri) for uri in statement.made_from]
+    found = [Source(one.namespace, one.name) for one in declared]
+    if statement.source is not None:
+        cut = statement.source
+        found.append(Source(cut.dataset.namespace, cut.dataset.name, cut.digest))
+    return sorted({*found, *known_sources(service, statement.version.dataset)}, key=Source.sort_key)
 
 
 def _known(words: Iterable[str]) -> frozenset[Category]:
@@ -169,71 +181,23 @@ def _known(words: Iterable[str]) -> frozenset[Category]:
         raise InputError("names an unknown category", where="tag") from None
 
 
-def dataset_key(dataset: Dataset) -> str:
-    """One text per dataset identity, whatever its version."""
-    return digest([dataset.namespace, dataset.name])
+def _columns(seen: Examination, of: Dataset) -> tuple[tuple[str, str], ...]:
+    """Return the columns a category shows in; whoever drops them keeps the account and category columns."""
+    kept = {of.account.value if of.account.kind == "column" else None, of.category_column}
+    return tuple(pair for pair in seen.columns if pair[1] not in kept)
 
 
-def read_tags(reader: Reader, version: DatasetVersion, now: datetime) -> Tagged:
-    """Return what is recorded of exactly this version at `now`; nothing recorded is a problem, not an empty answer."""
-    dataset = version.dataset
-    everything = list(reader.entries(kind="tag", subject_prefix=f"{dataset_key(dataset)}/"))
-    mine = [entry for entry in everything if entry.body["version"]["digest"] == version.digest]
-    statements = sorted({(category, source) for entry in mine for category, source in entry.body["statements"]})
-    problems: set[Reason] = set()
-    notes: list[str] = []
-    if not mine and everything:
-        problems.add(Reason.STALE_TAG)
-    if mine and mine[-1].body["contradictions"]:
-        problems.add(Reason.TAG_CONFLICT)
-        notes += mine[-1].body["contradictions"]
-    if mine and mine[-1].body["unreadable"]:
-        problems.add(Reason.UNCLASSIFIED_DATA)
-        notes.append(f"{mine[-1].body['unreadable']} files could not be looked into")
-    if mine and not _locator_confirmed(dataset, everything):
-        problems.add(Reason.TAG_CONFLICT)
-        notes.append(
-            f"the account locator {str(dataset.account)!r} is not the one on record: "
-            "a person confirms it with gate dataset tag"
-        )
-    recorded = [entry.body["version"] for entry in mine]
-    subset_of = recorded[-1].get("subset_of") if recorded else None
-    tagged = Tagged(
-        version=DatasetVersion(dataset, version.digest, version.files, version.size, subset_of),
-        categories=frozenset(Category(category) for category, _ in statements),
-        sources=tuple(statements),
-        problems=frozenset(problems),
-        notes=tuple(notes),
-        entries=tuple(entry.idx for entry in mine),
-    )
-    act = declassification_of(reader, dataset_key(dataset), version.digest, now)
-    return tagged if act is None else _declassified(tagged, act)
+def _contradictions(
+    declared: Collection[Category], seen: Examination, columns: Sequence[tuple[str, str]]
+) -> Iterable[str]:
+    """Say where the bytes hold something that the declaration leaves out: it is tagged all the same.
 
-
-def _declassified(tagged: Tagged, act: Entry) -> Tagged:
-    """Put `aggregated_anonymous` in the place of the categories that two people took away."""
-    kept = tagged.categories - {Category(word) for word in act.body["removes"]}
-    anonymous = Category.AGGREGATED_ANONYMOUS
-    return replace(
-        tagged,
-        categories=kept | {anonymous},
-        sources=tuple(sorted({*tagged.sources, (anonymous.value, TagSource.DECLASSIFIED.value)})),
-        entries=(*tagged.entries, act.idx),
-        declassified_until=parse_instant(act.body["expires_at"]),
-    )
-
-
-def _locator_confirmed(dataset: Dataset, tags: list[Entry]) -> bool:
-    """Whether a second source stands behind the account locator a DAG names (invariant 1).
-
-    A column or path pattern is checked against the data and must be the one the dataset was first tagged with; a
-    constant says nothing the data could contradict. A person's tag outside any DAG settles both.
+    Declaring more than the bytes show contradicts nothing, and neither does declaring nothing at all.
     """
-    wanted = (str(dataset.account), dataset.category_column)
-    said = [((e.body["version"]["account"], e.body["version"]["category_column"]), e.via in PERSONAL_VIA) for e in tags]
-    by_person = [locator for locator, personal in said if personal]
-    if by_person:
-        return by_person[-1] == wanted
-    if dataset.account.kind == "constant":
-        return False
-    return all(locator == wanted for locator, _ in said)
+    said = ", ".join(sorted(declared))
+    for category in sorted(seen.categories - set(declared)) if declared else ():
+        files = max(n for word, _, n in seen.evidence if word == category)
+        found = f"declared as {said}, but {files} of its files hold {category}"
+        names = [repr(name) for word, name in columns if word == category]
+        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+        yield f"{found}: columns {', '.join(names[:_SHOWN])}{more}" if names else found

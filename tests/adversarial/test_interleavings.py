@@ -48,7 +48,8 @@ from gate.service.decisions import permit_subject
 from gate.service.ports import Redeemed, RedemptionRequest
 from gate.service.redeeming import record_check, record_redemption
 from gate.service.standing import Standing, check_nothing_happened
-from gate.service.tagging import dataset_key, tag_dataset
+from gate.service.tagging import tag_dataset
+from gate.service.tags import dataset_key
 from support.turns import SteppedLedger, Turns
 from support.world import ASKING, START, TRAIN, USE, Clock, add_account, chat_file, event, new_service, say
 

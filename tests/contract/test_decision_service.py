@@ -30,7 +30,8 @@ from gate.service.ports import Attested, DecisionService, Produced, Redeemed
 from gate.service.reviewing import decide_again, decide_subset_again
 from gate.service.settings import read_settings
 from gate.service.subsetting import decide_on_subset
-from gate.service.tagging import Tagged, tag_dataset
+from gate.service.tagging import tag_dataset
+from gate.service.tags import Tagged
 from gate.service.worker import check_still_standing, measure_model, redeem
 from support.served import served
 from support.world import ASKING, RUN, TRAIN, USE, Clock, add_account, chat_file, event, new_service, say, use

@@ -10,6 +10,7 @@ _PATIENT = re.compile(r"(?:^|[\r\n\x1e\x0b]|\\r|\\n)\s*(?:PID|PD1|PV1|NK1|IN1|GT
 _SEGMENT = re.compile(r"(?:^|[\r\n\x0b])[A-Z][A-Z0-9]{2}\|")
 _X12_SEPARATORS = (6, 17, 20, 31, 34, 50, 53, 69, 76, 81, 83, 89, 99, 101, 103)  # an ISA segment has fixed widths
 _HEALTH_CARE = frozenset(("837", "835", "834", "820", "270", "271", "275", "276", "277", "278"))  # HIPAA's transactions
+_HEALTH_GROUPS = frozenset({"HC", "HP", "HB", "HS", "HI", "HN", "HR", "BE"})  # GS01 of the same transaction sets
 
 
 def hl7_facts(text: str) -> list[tuple[str, str]] | None:
@@ -33,8 +34,10 @@ def x12_facts(text: str) -> list[tuple[str, str]] | None:
         return None
     kinds = set(re.findall(re.escape(f"ST{separator}") + r"(\d{3})", start))
     health = sorted(kinds & _HEALTH_CARE)
-    if health:
-        return [("x12 health care", f"transaction sets {', '.join(health)}")]
+    groups = set(re.findall(re.escape(f"GS{separator}") + r"([A-Z]{2})\b", start)) & _HEALTH_GROUPS
+    if health or groups:
+        found = f"transaction sets {', '.join(health)}" if health else f"functional groups {', '.join(sorted(groups))}"
+        return [("x12 health care", found)]
     return [("x12 other", "transaction sets " + ", ".join(sorted(kinds)))] if kinds else [("x12 other", "ISA segment")]
 
 

@@ -25,10 +25,11 @@ _BASE64 = re.compile(r"(?:data:[\w/+.;=-]*;base64,)?([A-Za-z0-9+/\r\n]{160,}={0,
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What was found at one place: the file itself, a member of it, or values of one column."""
+    """What was found at one place: the file itself, a member of it, or values of one column, which is then named."""
 
     where: str
     content: Content
+    column: str | None = None
 
 
 def look(blob: Blob, budget: Budget, where: str = "") -> list[Found]:
@@ -144,7 +145,7 @@ def _within(content: Content, budget: Budget, where: str) -> Iterator[Found]:
                 place = " ".join(part for part in (where, table.where, f"column {column.name[:60]!r}") if part)
                 for found in look(of_bytes("", value, whole=True), budget.inner(), place):
                     if found.content.understood or len(value) >= _SMALL:
-                        yield replace(found, where=place)
+                        yield replace(found, where=place, column=column.name[:60])
 
 
 def _files_in(values: Sequence[str | bytes]) -> list[bytes]:

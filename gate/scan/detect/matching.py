@@ -61,28 +61,29 @@ def evidence_in(content: Content, categories: Sequence[CategorySignals]) -> Iter
     keys = frozenset(key for table in content.tables for key in table.keys)
     for known in categories:
         for signal in known.signals:
-            for where, weight in _places(signal, content, lines, sheets, keys):
-                yield Evidence(known.category, signal.id, where, weight)
+            for where, weight, columns in _places(signal, content, lines, sheets, keys):
+                yield Evidence(known.category, signal.id, where, weight, columns)
 
 
 def _places(
     signal: Signal, content: Content, lines: Sequence[str], sheets: Sequence[Sheet], keys: frozenset[str]
-) -> Iterator[tuple[str, float]]:
+) -> Iterator[tuple[str, float, tuple[str, ...]]]:
     for fact, where in content.facts:
         if fact in signal.formats:
-            yield where, signal.weight
+            yield where, signal.weight, ()
     if signal.lines is not None and lines:
         found = _lines(signal.lines, lines)
         if found is not None:
-            yield found, signal.weight
+            yield found, signal.weight, ()
     if signal.keys is not None:
         for where in _keys(signal.keys, content.tables, keys):
-            yield where, signal.weight
+            yield where, signal.weight, ()
     if signal.table is not None:
         for sheet in sheets:
             used = _columns(signal.table, sheet)
             if used is not None:
-                yield _say(sheet, used), signal.weight * (_UNSEEN if sheet.empty else 1.0)
+                columns = tuple(sheet.table.columns[place].name[:_NAME] for place in used)
+                yield _say(sheet, columns), signal.weight * (_UNSEEN if sheet.empty else 1.0), columns
 
 
 def _columns(rule: TableRule, sheet: Sheet) -> list[int] | None:
@@ -103,10 +104,9 @@ def _columns(rule: TableRule, sheet: Sheet) -> list[int] | None:
     return used
 
 
-def _say(sheet: Sheet, used: Sequence[int]) -> str:
-    names = [sheet.table.columns[place].name[:_NAME] for place in used[:_NAMED]]
-    more = f" and {len(used) - _NAMED} more" if len(used) > _NAMED else ""
-    shown = ", ".join(repr(name) for name in names) + more
+def _say(sheet: Sheet, columns: Sequence[str]) -> str:
+    more = f" and {len(columns) - _NAMED} more" if len(columns) > _NAMED else ""
+    shown = ", ".join(repr(name) for name in columns[:_NAMED]) + more
     return f"{sheet.table.where}: {shown}" if sheet.table.where else shown
 
 

@@ -18,12 +18,14 @@ class Evidence:
         signal: which signal spoke; a name from `schemas/categories`, a recogniser or a format.
         where: file, member, table, column, key or bytes; never a value of the data.
         weight: how sure this alone makes us, from 0 to 1.
+        columns: names of the columns it rests on, so that an owner can drop them; none for what is no table.
     """
 
     category: str
     signal: str
     where: str
     weight: float
+    columns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

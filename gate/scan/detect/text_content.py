@@ -13,7 +13,7 @@ from gate.scan.detect.delimited import Delimited, read_delimited
 from gate.scan.detect.model import Content, Table
 from gate.scan.detect.textual import LINES, Text, decode
 from gate.scan.detect.trees import tables_of_all
-from gate.scan.detect.turns import find_turns
+from gate.scan.detect.turns import count_cues, find_turns
 
 _WINDOW = 1 << 18  # bytes read in the middle and at the end of a large file
 _TABLE_TEXT = 1 << 19  # characters a table is sampled from
@@ -169,4 +169,6 @@ def _count_rows(body: str, table: Delimited) -> int:
 def _with_turns(content: Content) -> Content:
     turns: Table | None = find_turns(content.lines)
     content.tables = [turns] if turns is not None else []
+    if cues := count_cues(content.lines):
+        content.facts = [("transcript", f"{cues} cues")]
     return content

@@ -47,6 +47,19 @@ _NAMED = (
 )
 
 
+_TIMES = re.compile(r"(?:\d{1,3}:)?\d{1,2}:\d\d[.,]\d{1,3} --> (?:\d{1,3}:)?\d{1,2}:\d\d[.,]\d{1,3}\b.*")
+_POINTER = re.compile(r"\S+\.\w{2,5}(?:#\S*)?|https?://\S+|[\[{].*[\]}]?|[\d.,:\s]+")  # cues of thumbnails, of metadata
+
+
+def count_cues(lines: Sequence[str]) -> int:
+    """Return how many cues of a WebVTT or SubRip transcript have words below their times, with speakers or without."""
+    filled = [line.strip() for line in lines if line.strip()]
+    if not filled or not (filled[0].startswith("WEBVTT") or (len(filled) > 1 and _TIMES.fullmatch(filled[1]))):
+        return 0
+    said = [text for times, text in pairwise(filled) if _TIMES.fullmatch(times) and not _TIMES.fullmatch(text)]
+    return sum(1 for text in said if not _POINTER.fullmatch(text))
+
+
 def find_turns(lines: Sequence[str]) -> Table | None:
     """Return the turns as a table of speakers and what they said; `None` when the lines are no conversation."""
     spoken = [line.strip() for line in lines if line.strip() and not _CUE.fullmatch(line.strip())]

@@ -11,6 +11,7 @@ from gate.scan.detect.signals import CategorySignals
 
 _SHOWN = 40  # pieces of evidence in an answer
 _EACH = 5  # of one category and signal
+_QUESTIONS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,11 @@ def answer(sure: Iterable[str], *, unclear: bool) -> tuple[str, ...]:
     if unclear:
         found.add(Category.UNCLASSIFIED.value)
     return tuple(sorted(found)) or (Category.NONE.value,)
+
+
+def asked(questions: Iterable[str]) -> str:
+    """Return what a person is asked: each question once, three at most."""
+    return " ".join(list(dict.fromkeys(questions))[:_QUESTIONS])
 
 
 def shown(evidence: Iterable[Evidence]) -> tuple[Evidence, ...]:

@@ -374,10 +374,11 @@ def test_accounts_models_datasets_and_keys_are_shown(seeded: Gate, tmp_path: Pat
     assert list(keys["pinned"]) == [keys["signing"]]
 
 
-def test_a_contradicted_declaration_is_said_to_block(seeded: Gate, tmp_path: Path) -> None:
+def test_a_contradicted_declaration_is_said_and_both_are_tagged(seeded: Gate, tmp_path: Path) -> None:
     (tmp_path / "talk.vtt").write_text("WEBVTT\n\n00:00.000 --> 00:01.000\nhello\n", "utf-8")
     said = seeded("dataset", "tag", tmp_path / "talk.vtt", "--account", "constant:acme", "--declare", "telemetry")
-    assert "blocks: tag_conflict" in said.out
+    assert "note: declared as telemetry, but 1 of its files hold chat" in said.out
+    assert {("chat", "detected"), ("telemetry", "declared")} <= {tuple(x.split("\t")) for x in said.out.splitlines()}
     assert "declared as telemetry" in said.out
 
 

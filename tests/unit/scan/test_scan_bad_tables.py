@@ -238,7 +238,7 @@ def test_account_rows_are_the_most_first_within_the_groups(tmp_path):
 
 def test_importing_the_room_costs_nothing():
     code = (
-        "import sys, gate.scan, gate.scan.coverage, gate.scan.subset, gate.scan.opening, gate.scan.media\n"
+        "import sys, gate.scan, gate.scan.coverage, gate.scan.subset, gate.scan.opening, gate.scan.detect.examination\n"
         "heavy = {'duckdb', 'ibis', 'pyarrow', 'pandas', 'av', 'fsspec', 'numpy'} & set(sys.modules)\n"
         "sys.exit(', '.join(sorted(heavy)) or 0)"
     )

@@ -21,7 +21,8 @@ from gate.service.core import Service
 from gate.service.declassifying import declassification_of
 from gate.service.modes import Mode, current_mode
 from gate.service.overrides import override_for
-from gate.service.tagging import dataset_key, tag_dataset
+from gate.service.tagging import tag_dataset
+from gate.service.tags import dataset_key
 from support.world import Clock, chat_file, new_service
 
 ALICE, BOB, CAROL = (Person("airflow", name, name.title()) for name in ("alice", "bob", "carol"))

@@ -1,4 +1,4 @@
-"""Categories the bytes prove, and declarations they contradict; files made by PyAV and by hand."""
+"""What looking into a dataset for its tag finds: files made by PyAV and by hand."""
 
 import gzip
 import random
@@ -10,9 +10,11 @@ import pytest
 from pyarrow import parquet
 
 from gate.domain.dataset import dataset
-from gate.domain.words import Category
-from gate.scan import media
-from gate.scan.media import contradictions, probe_categories
+from gate.scan.detect import examination
+from gate.scan.detect.examination import examine
+
+CUE = b"WEBVTT\n\n00:00.000 --> 00:01.000\nhello\n"
+KINDS = {"a.mp4": "mp4", "a.mkv": "matroska"}
 
 av = pytest.importorskip("av")
 np = pytest.importorskip("numpy")
@@ -39,7 +41,7 @@ def encode(path, *, video=None, audio=None, image=None, container=None):
 
 
 def found(path):
-    return {category.value for category in probe_categories(dataset(str(path))).categories}
+    return {category.value for category in examine(dataset(str(path))).categories}
 
 
 @pytest.mark.parametrize(
@@ -71,12 +73,10 @@ def test_tracks(tmp_path, name, how, categories):
         path = encode(tmp_path / name, **how)
     except av.codec.codec.UnknownCodecError as missing:
         pytest.skip(f"this PyAV has no {missing}")
-    result = probe_categories(dataset(str(path)))
+    result = examine(dataset(str(path)))
     assert {category.value for category in result.categories} == categories
-    assert result.problems == ()
-    assert {(category, where, weight) for category, _, where, weight in result.evidence} == {
-        (category, name, 1.0) for category in categories
-    }
+    assert (result.question, result.unread) == (None, 0)
+    assert {(category, files) for category, _, files in result.evidence} == {(category, 1) for category in categories}
 
 
 def test_cover_art_is_not_video(tmp_path):
@@ -106,11 +106,15 @@ X12 = "ISA*00*          *00*          *ZZ*SENDERID       *ZZ*RECEIVERID     *030
     ("content", "categories"),
     [
         (b"WEBVTT\n\n00:00.000 --> 00:01.000\nhello\n", {"chat"}),
-        (b"\xef\xbb\xbfWEBVTT - title\r\n", {"chat"}),
+        (b"\xef\xbb\xbfWEBVTT - title\r\n\r\n00:01.000 --> 00:02.000\r\nhello\r\n", {"chat"}),
+        (b"WEBVTT\n\n00:00.000 --> 00:05.000\nsprite.jpg#xywh=0,0,160,90\n", set()),
         (b"WEBVTTX\n", set()),
         (b"1\r\n00:00:01,000 --> 00:00:02,000\r\nhello\r\n", {"chat"}),
         (b'{"resourceType":"Patient","id":"1"}\n', {"phi"}),
-        (b'{\n  "resourceType" : "Bundle"\n}', {"phi"}),
+        (
+            b'{\n  "resourceType" : "Bundle", "entry": [{"resource": {"resourceType": "Patient", "id": "1"}}]\n}',
+            {"phi"},
+        ),
         (b'{"type":"resource"}\n', set()),
         (b"MSH|^~\\&|LAB|HOSP|||20230801||ORU^R01|1|P|2.5\rPID|1\r", {"phi"}),
         (b"FHS|^~\\&|A\rBHS|^~\\&|A\rMSH|^~\\&|LAB\r", {"phi"}),
@@ -131,76 +135,62 @@ def test_headers_that_say_what_a_file_is(tmp_path, content, categories):
     assert found(tmp_path / "f") == categories
 
 
-def test_other_data_is_not_taken_for_media(tmp_path):
+def test_other_data_is_not_taken_for_media_but_asked_about(tmp_path):
     numbers = random.Random(7)
     for number in range(40):
         (tmp_path / f"{number}.bin").write_bytes(numbers.randbytes(numbers.choice((50, 5000, 100_000))))
-    np.save(tmp_path / "x.npy", np.arange(20_000, dtype="f4"))
-    parquet.write_table(pa.table({"account_id": ["a"]}), tmp_path / "x.parquet")
-    result = probe_categories(dataset(str(tmp_path)))
-    assert (result.categories, result.problems) == (frozenset(), ())
+    result = examine(dataset(str(tmp_path)))
+    assert (result.categories, result.unread) == (frozenset(), 40)
+    assert result.question == "What is in it? It could not be looked into."
 
 
-@pytest.mark.parametrize("name", ["a.wav", "a.mp4"])
-def test_media_that_cannot_be_opened_is_a_problem_not_nothing(tmp_path, name):
-    whole = encode(tmp_path / "whole", audio="aac" if "mp4" in name else "pcm_s16le", container=name[2:])
-    (tmp_path / name).write_bytes(whole.read_bytes()[:30])
-    (problem,) = probe_categories(dataset(str(tmp_path / name))).problems
-    assert problem.startswith(f"{name}: looks like")
+def test_markers_without_a_byte_are_passed_over(tmp_path):
+    parquet.write_table(pa.table({"account_id": ["a"], "n": [1]}), tmp_path / "x.parquet")
+    (tmp_path / "_SUCCESS").touch()
+    result = examine(dataset(str(tmp_path)))
+    assert (result.categories, result.question, result.unread) == (frozenset(), None, 0)
 
 
-def test_media_packed_in_gzip_is_a_problem(tmp_path):
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
+def test_media_that_cannot_be_opened_is_asked_about(tmp_path, name):
+    (tmp_path / name).write_bytes(encode(tmp_path / "whole", audio="aac", container=KINDS[name]).read_bytes()[:30])
+    result = examine(dataset(str(tmp_path / name)))
+    assert (result.categories, result.unread, bool(result.question)) == (frozenset(), 1, True)
+
+
+def test_media_packed_in_gzip_is_found(tmp_path):
     whole = encode(tmp_path / "a.wav", audio="pcm_s16le")
     (tmp_path / "a.wav.gz").write_bytes(gzip.compress(whole.read_bytes(), mtime=0))
-    (problem,) = probe_categories(dataset(str(tmp_path / "a.wav.gz"))).problems
-    assert "packed in gzip" in problem
+    assert found(tmp_path / "a.wav.gz") == {"audio"}
 
 
-def test_transcripts_packed_in_gzip_are_found(tmp_path):
-    (tmp_path / "t.vtt.gz").write_bytes(gzip.compress(b"WEBVTT\n", mtime=0))
-    assert found(tmp_path / "t.vtt.gz") == {"chat"}
+def test_columns_are_named_and_values_never(tmp_path):
+    path = tmp_path / "calls.csv"
+    lines = [f"acme,{n},guest-{n % 3},could you send me the report number {n} please" for n in range(60)]
+    path.write_text("\n".join(["account_id,jitter_ms,sender,text", *lines]), "utf-8")
+    result = examine(dataset(str(path), "account_id"))
+    assert {category.value for category in result.categories} >= {"chat"}
+    assert {"sender", "text"} <= {column for category, column in result.columns if category == "chat"}
+    assert "report" not in repr(result)
 
 
 def test_more_files_than_the_limit_are_counted(tmp_path, monkeypatch):
-    monkeypatch.setattr(media, "LIMIT", 3)
+    monkeypatch.setattr(examination, "LIMIT", 3)
     for number in range(5):
-        (tmp_path / f"{number}.vtt").write_text("WEBVTT\n")
-    result = probe_categories(dataset(str(tmp_path)))
-    assert (len(result.evidence), result.unprobed) == (3, 2)
+        (tmp_path / f"{number}.vtt").write_bytes(CUE)
+    result = examine(dataset(str(tmp_path)))
+    assert ({(c, s): n for c, s, n in result.evidence}["chat", "transcript with times"], result.unread) == (3, 2)
+    assert result.question == "What is in the files beyond the first 3? They were not looked into."
 
 
-def test_without_pyav_media_is_an_error_with_the_remedy(tmp_path):
-    encode(tmp_path / "a.wav", audio="pcm_s16le")
-    (tmp_path / "x.bin").write_bytes(b"\x80\x81\x82")
+def test_without_pyav_a_container_is_asked_about(tmp_path):
+    encode(tmp_path / "a.mp4", audio="aac")
     code = (
         "import sys; sys.modules['av'] = None\n"
         "from gate.domain.dataset import dataset\n"
-        "from gate.errors import DatasetError\n"
-        "from gate.scan.media import probe_categories\n"
-        "print(probe_categories(dataset(sys.argv[1] + '/x.bin')).categories)\n"
-        "try: probe_categories(dataset(sys.argv[1] + '/a.wav'))\n"
-        "except DatasetError as error: print(error.exit_code, error)"
+        "from gate.scan.detect.examination import examine\n"
+        "found = examine(dataset(sys.argv[1] + '/a.mp4'))\n"
+        "print(sorted(found.categories), found.question is not None)\n"
     )
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
-    nothing, error = done.stdout.splitlines()
-    assert nothing == "frozenset()"
-    assert error.startswith("4 a.wav: is WAV, and PyAV")
-    assert "[media]" in error
-
-
-@pytest.mark.parametrize(
-    ("declared", "names", "said"),
-    [
-        ({"telemetry"}, ["video"], ["declared as telemetry, but 1 of its files hold video"]),
-        ({"none"}, ["audio"], ["declared as none, but 1 of its files hold audio"]),
-        ({"video"}, ["video", "audio"], ["declared as video, but 1 of its files hold audio"]),
-        ({"aggregated_anonymous"}, ["chat"], ["declared as aggregated_anonymous, but 1 of its files hold chat"]),
-        ({"video", "audio", "chat"}, ["video", "audio"], []),
-        ({"audio"}, [], []),
-        (set(), ["audio"], []),
-    ],
-)
-def test_contradictions(declared, names, said):
-    evidence = tuple((name, "track", "f", 1.0) for name in names)
-    result = media.ProbeResult(frozenset(map(Category, names)), evidence, ())
-    assert contradictions({Category(word) for word in declared}, result) == said
+    assert done.stdout.strip() == "[] True"
