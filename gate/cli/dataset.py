@@ -11,7 +11,10 @@ from gate.cli.acts import Reason, propose_act
 from gate.cli.output import JSON, say, say_json, table
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from gate.domain.dataset import Dataset
+    from gate.service.retagging import Changed
     from gate.service.tags import Tagged
 
 app = typer.Typer(
@@ -57,6 +60,7 @@ def tag(
     """Record the categories and the account locator of the dataset as its bytes are now."""
     from gate.service.actors import local_actor
     from gate.service.core import open_service
+    from gate.service.retagging import changed_decisions
     from gate.service.tagging import tag_dataset
 
     with open_service() as service:
@@ -69,7 +73,9 @@ def tag(
             made_from=[named(one, None, None).uri for one in made_from or []],
             resolve=resolve or [],
         )
-    _show(tagged, as_json)
+        with service.ledger.read() as reader:
+            changed = changed_decisions(reader, tagged.version.dataset, service.now(reader))
+    _show(tagged, as_json, changed)
 
 
 @app.command()
@@ -149,9 +155,9 @@ def named(uri: str, account: str | None, category_column: str | None) -> Dataset
     return dataset(uri if "://" in uri else str(Path(uri).absolute()), account, category_column=category_column)
 
 
-def _show(tagged: Tagged, as_json: bool) -> None:
+def _show(tagged: Tagged, as_json: bool, changed: Sequence[Changed] = ()) -> None:
     if as_json:
-        say_json(tagged.to_dict())
+        say_json({**tagged.to_dict(), "changed_decisions": [one.to_dict() for one in changed]})
         return
     version = tagged.version
     say(f"{version.dataset.name}\n  {version.digest}, {version.files} files, {version.size:,} bytes")
@@ -162,3 +168,11 @@ def _show(tagged: Tagged, as_json: bool) -> None:
         say(f"  {'asks' if note in tagged.questions else 'note'}: {note}")
     if tagged.questions:
         say("  answer: gate dataset tag … --resolve CATEGORY, or --resolve none")
+    if changed:
+        say("decisions that rest on other categories than are on record now:")
+        rows = [[one.decision, one.verdict, one.dataset, " ".join(_difference(one))] for one in changed]
+        table(["decision", "verdict", "dataset", "now"], rows)
+
+
+def _difference(changed: Changed) -> list[str]:
+    return [*(f"+{word}" for word in changed.added), *(f"-{word}" for word in changed.removed)]

@@ -107,7 +107,10 @@ def _with_sources(reader: Reader, tagged: Tagged, mine: list[Entry], now: dateti
     questions = tuple(question for question in dict.fromkeys(asked) if question not in answers_in(mine))
     categories = frozenset(Category(word) for word, _ in said) - found.removed
     anonymous = Category.AGGREGATED_ANONYMOUS
-    if found.own_act is not None:
+    if found.own_act is None and found.until is not None and categories - {anonymous}:
+        # Anonymous data among other data is nobody's: what the rest bears is all there is to ask about.
+        categories, said = categories - {anonymous}, {pair for pair in said if pair[0] != anonymous}
+    elif found.until is not None:
         categories |= {anonymous}
         said.add((anonymous.value, TagSource.DECLASSIFIED.value))
     entries = tagged.entries if found.own_act is None else (*tagged.entries, found.own_act)
