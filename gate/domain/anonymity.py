@@ -46,9 +46,7 @@ class SensitiveColumn:
         if self.number and 2 * self.distinct > rows:
             return f"the column {self.column!r} has a number of its own in most rows: round it or leave it out"
         if not self.number and self.distinct and self.rarest < k:
-            return (
-                f"the column {self.column!r} has values that stand in fewer than {k} rows: generalize or suppress them"
-            )
+            return f"the column {self.column!r} has values that fewer than {k} rows share: generalize or suppress them"
         return None
 
 
