@@ -143,8 +143,8 @@ def _command(uri: str, evidence: Mapping[str, Any]) -> str:
 
 
 def _show(found: Anonymity, k: int, lacking: list[str]) -> None:
-    say(f"{found.digest}\n  {found.rows:,} rows, alike in {', '.join(found.quasi_identifiers)}")
-    say(f"  {found.groups:,} groups, k = {found.k_measured:,} ({k} asked)")
+    say(f"{found.digest}\n  quasi-identifiers: {', '.join(found.quasi_identifiers)}")
+    say(f"  {found.rows:,} rows, groups: {found.groups:,}, k = {found.k_measured:,} ({k} asked)")
     if found.sensitive:
         rows = [
             [one.column, "number" if one.number else "other", one.distinct, one.rarest, one.diversity]

@@ -16,11 +16,17 @@ from gate.errors import InputError
 from gate.ledger.store import Entry
 from gate.service.acting import Person
 from gate.service.acts import approve, find_proposal, propose
+from gate.service.archive import unpack
+from gate.service.bundle import Scope, export_bundle
+from gate.service.bundle_format import REPORT
+from gate.service.bundle_verify import verify_bundle
 from gate.service.core import Service
+from gate.service.deciding import decide
+from gate.service.decision_view import datasets
 from gate.service.declassifying import declassification_of, told
 from gate.service.tagging import dataset_key, read_tags, tag_dataset
 from support.anonymity import VOUCHED, alike, measured, table_file
-from support.world import Clock, chat_file, new_service
+from support.world import ASKING, RUN, USE, Clock, chat_file, new_service
 
 ALICE, BOB = Person("airflow", "alice"), Person("airflow", "bob")
 ROOT = Path(__file__).parents[3]
@@ -269,6 +275,19 @@ class TestBefore:
             assert "method" not in find_proposal(reader, entry.idx, clock.now).params
         with pytest.raises(InputError, match="is missing"):
             approve(service, entry.idx, by=BOB)
+
+
+def test_decision_page_and_report_say_how(service: Service, data: Dataset) -> None:
+    index = approve(service, proposed(service, data, measured(data)), by=BOB).idx
+    outcome = decide(service, [data], USE, ASKING)
+    assert outcome.allowed
+    with service.ledger.read() as reader:
+        (view,) = datasets(reader, reader.entry(outcome.index))
+    assert view.declassified == ((index, "k_anonymity, k = 6 (5 asked) over age, area"),)
+    made = export_bundle(service, Scope(run=(RUN.dag_id, RUN.run_id)), by="service:auditor", pdf=False)
+    assert "k_anonymity, k = 6 (5 asked) over age, area" in unpack(made.archive)[REPORT].decode()
+    found, _ = verify_bundle(made.archive, service.pinned_keys)
+    assert found.problems == []
 
 
 def test_every_method_is_documented() -> None:
