@@ -72,21 +72,20 @@ def declassify(
 
     if method not in set(Method):
         raise InputError("is not a method", where="--method", hint="one of: " + ", ".join(Method))
+    is_measured = method == Method.K_ANONYMITY
+    measuring = {"--k": k, "--quasi-identifier": quasi_identifier, "--sensitive": sensitive}
+    vouching = {"--document": document, "--reference": reference, "--account": account}
+    _refuse(method, vouching if is_measured else measuring)
     with People("declassification"):  # before anything large is read
-        given = {"--k": k, "--quasi-identifier": quasi_identifier, "--sensitive": sensitive, "--account": account}
-        vouched = {"--document": document, "--reference": reference}
-    if method == Method.K_ANONYMITY:
-        _refuse(method, vouched | {"--account": account})
-        evidence = _measured_evidence(uri, k or K_FLOOR, quasi_identifier, sensitive)
-        digest = evidence["digest"]
-    else:
-        _refuse(method, {name: value for name, value in given.items() if name != "--account"})
-        evidence = _document_evidence(document, reference)
-        digest = _digest(uri, account)
-    params = {"uri": _named(uri).uri, "digest": digest, "removes": remove, "expires_at": until}
-    both = {**params, "method": method, "evidence": evidence}
-    propose_act("declassification", both, reason, as_json, "gate acts approve")
-    if method == Method.K_ANONYMITY and not as_json:
+        if is_measured:
+            evidence = _measured_evidence(uri, k or K_FLOOR, quasi_identifier, sensitive)
+            digest = evidence["digest"]
+        else:
+            evidence = _document_evidence(document, reference)
+            digest = _digest(uri, account)
+    params = {"uri": _named(uri).uri, "digest": digest, "removes": remove, "expires_at": until, "method": method}
+    propose_act("declassification", {**params, "evidence": evidence}, reason, as_json, "gate acts approve")
+    if is_measured and not as_json:
         say(f"once they have measured the same:\n  {_command(uri, evidence)}")
 
 
@@ -117,7 +116,7 @@ def _document_evidence(document: Path | None, reference: str | None) -> dict[str
 def _refuse(method: str, options: Mapping[str, object]) -> None:
     for name, value in options.items():
         if value is not None and value != []:
-            raise InputError(f"says nothing about {method[:40]!r}", where=name, hint="leave it out")
+            raise InputError(f"is not for {method}", where=name, hint="see docs/declassification.md")
 
 
 def _digest(uri: str, account: str | None) -> str:
