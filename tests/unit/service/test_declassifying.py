@@ -48,6 +48,15 @@ def data(service: Service, tmp_path: Path) -> Dataset:
     return tagged(service, table_file(tmp_path, alike(6, 9)))
 
 
+@pytest.fixture(scope="module")
+def unmoved(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Service, Dataset, dict[str, Any]]]:
+    """A ledger for what is refused, and so leaves it as it is."""
+    folder = tmp_path_factory.mktemp("refused")
+    with new_service(folder / "home") as opened:
+        data = tagged(opened, table_file(folder, alike(6, 9)))
+        yield opened, data, measured(data)
+
+
 def tagged(service: Service, data: Dataset) -> Dataset:
     tag_dataset(service, data, ["telemetry"], by="eve", via="cli")
     return data
@@ -131,7 +140,10 @@ def test_where_the_document_is_can_be_erased(service: Service, data: Dataset, cl
         {"method": "aggregation", "evidence": {"document_sha256": "sha256:" + "ab" * 32, "reference_ref": "ff"}},
     ],
 )
-def test_without_method_and_evidence_there_is_none(service: Service, data: Dataset, how: dict[str, Any]) -> None:
+def test_without_method_and_evidence_there_is_none(
+    unmoved: tuple[Service, Dataset, dict[str, Any]], how: dict[str, Any]
+) -> None:
+    service, data, _ = unmoved
     before, digest = size(service), version_of(service, data)
     with pytest.raises(InputError):
         proposed(service, data, how, digest)
@@ -183,8 +195,10 @@ SENSITIVE = {"column": "area", "number": False, "distinct": 1, "rarest": 15, "di
         {"sampled": True},
     ],
 )
-def test_evidence_that_does_not_show_it_is_refused(service: Service, data: Dataset, changes: dict[str, Any]) -> None:
-    how = measured(data)
+def test_evidence_that_does_not_show_it_is_refused(
+    unmoved: tuple[Service, Dataset, dict[str, Any]], changes: dict[str, Any]
+) -> None:
+    service, data, how = unmoved
     digest, before = how["evidence"]["digest"], size(service)
     with pytest.raises(InputError):
         proposed(service, data, {**how, "evidence": {**how["evidence"], **changes}}, digest)
