@@ -241,9 +241,12 @@ class TestAccounts:
         with pytest.raises(InputError, match="'account_id' is one by which accounts are named"):
             proposed(service, data, measured(data, sensitive=sensitive))
 
-    def test_when_it_shows_only_later(self, service: Service, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("later", [9, 10])
+    def test_when_it_shows_only_later(self, service: Service, tmp_path: Path, later: int) -> None:
+        """A tag of this version, or of another one of the same dataset, names the column before the approval."""
         data = tagged(service, table_file(tmp_path, [("acme", "x")] * 9, header="customer,area"))
         index = proposed(service, data, measured(data))
+        table_file(tmp_path, [("acme", "x")] * later, header="customer,area")
         tagged(service, dataset(data.uri, "customer"))
         with pytest.raises(InputError, match="accounts"):
             approve(service, index, by=BOB)
