@@ -102,5 +102,16 @@ def _lapses(act: Mapping[str, Any]) -> str | None:
 
 
 def _what(act: Mapping[str, Any]) -> str:
-    said = ((name, value) for name, value in act["params"].items() if value is not None)
-    return ", ".join(f"{name} {' '.join(value) if isinstance(value, list) else value}" for name, value in said)
+    return _said(act["params"])
+
+
+def _said(value: object) -> str:
+    if isinstance(value, list):
+        return " ".join(map(_within, value))
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_within(one)}" for name, one in value.items() if one is not None)
+    return str(value)
+
+
+def _within(value: object) -> str:
+    return f"({_said(value)})" if isinstance(value, dict) else _said(value)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gate.cli.acts import Reason, propose_act
+from gate.cli.declassify import anonymity, declassify
 from gate.cli.output import JSON, say, say_json, table
 
 if TYPE_CHECKING:
@@ -91,23 +91,8 @@ def show(uri: Uri, account: Account = None, category_column: CategoryColumn = No
     _show(tagged, as_json)
 
 
-@app.command()
-def declassify(
-    uri: Uri,
-    remove: Annotated[list[str], typer.Option("--remove", help="A category it bears no more; repeat for more.")],
-    until: Annotated[str, typer.Option("--until", metavar="TIME", help="When this ends; at most a year ahead.")],
-    reason: Reason,
-    account: Account = None,
-    as_json: bool = JSON,
-) -> None:
-    """Propose that this very version is aggregated and anonymous. Another person who logs in must approve it."""
-    from gate.api.people import People
-    from gate.scan.digest import measure
-
-    with People("declassification"):  # before anything large is hashed
-        version = measure(named(uri, account, None))[0]
-    params = {"uri": version.dataset.uri, "digest": version.digest, "removes": remove, "expires_at": until}
-    propose_act("declassification", params, reason, as_json, "gate acts approve")
+app.command()(anonymity)
+app.command()(declassify)
 
 
 @app.command()

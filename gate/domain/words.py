@@ -111,6 +111,15 @@ class TagSource(StrEnum):
     DECLASSIFIED = "declassified"
 
 
+class Method(StrEnum):
+    """How data came to be anonymous, as a declassification states it; sources in `gate.domain.anonymity`."""
+
+    K_ANONYMITY = "k_anonymity"
+    AGGREGATION = "aggregation"
+    SAFE_HARBOR = "safe_harbor"
+    EXPERT_DETERMINATION = "expert_determination"
+
+
 class Authority(StrEnum):
     """Whether the person behind a consent event could speak for the account."""
 

@@ -16,7 +16,7 @@ from gate.service.activating import activate, keep_policy, read_proposed
 from gate.service.actors import PERSON, recorded_actor
 from gate.service.anchors import publish, recording
 from gate.service.core import Service
-from gate.service.declassifying import check_declassification, declassify
+from gate.service.declassifying import check_declassification, declassify, opened_params, refuse_known_accounts
 from gate.service.keyring import check_revocation, drop_revoked_pins, revoke, rotate, trusted
 from gate.service.modes import change_mode, check_mode
 from gate.service.overrides import break_glass, check_override, revoke_override
@@ -88,7 +88,7 @@ def propose(service: Service, act: str, params: Mapping[str, Any], reason: str, 
     """
     which = _act(act)
     said = _checked_reason(reason)
-    given = _prepared(which, params)
+    given = _prepared(service, which, params)
     with recording(service) as tx:
         now = service.now(tx)
         recorded = _DEEDS[which].check(tx, given, now)
@@ -197,7 +197,7 @@ def act_alone(
         )
     if which is not Act.KEY_REVOCATION:
         _ = service.key  # who cannot sign is not at the right machine; a lost key must be revocable all the same
-    given = _prepared(which, params)
+    given = _prepared(service, which, params)
     with recording(service) as tx:
         now = service.now(tx)
         if tx.latest("proposal") is not None:
@@ -323,11 +323,11 @@ def _effect(reader: Reader, proposal: Entry, approval: Entry | None) -> Entry | 
 
 def _shown(reader: Reader, entry: Entry, now: datetime) -> Proposal:
     body, approval = entry.body, reader.find("approval", str(entry.idx))
-    effect = _effect(reader, entry, approval)
+    act, effect = Act(body["act"]), _effect(reader, entry, approval)
     return Proposal(
         index=entry.idx,
-        act=Act(body["act"]),
-        params=body["params"],
+        act=act,
+        params=opened_params(reader, body["params"]) if act is Act.DECLASSIFICATION else body["params"],
         reason=_value(reader, body["reason_ref"]),
         by=_value(reader, entry.by.removeprefix(PERSON)),
         name=_value(reader, body["name_ref"]),
@@ -340,8 +340,11 @@ def _shown(reader: Reader, entry: Entry, now: datetime) -> Proposal:
     )
 
 
-def _prepared(act: Act, params: Mapping[str, Any]) -> Mapping[str, Any]:
+def _prepared(service: Service, act: Act, params: Mapping[str, Any]) -> Mapping[str, Any]:
     """Do what takes long before the writer lock is taken."""
+    if act is Act.DECLASSIFICATION:
+        with service.ledger.read() as reader:
+            refuse_known_accounts(reader, params)
     return read_proposed(params) if act is Act.POLICY_ACTIVATION else params
 
 

@@ -12,6 +12,7 @@ from gate.domain.dataset import Dataset
 from gate.domain.instants import format_instant
 from gate.ledger.reading import Entry
 from gate.service.bundle_contents import Chosen
+from gate.service.declassifying import told
 
 _AUTHORITIES = ("terms", "law", "blog", "spokesperson", "press", "default")  # what is quoted first
 _SHORT = 12  # characters of a reference or digest that people compare
@@ -253,4 +254,7 @@ def _actor(by: str) -> str:
 def _what(entry: Entry) -> str:
     body = entry.body
     names = ("name", "act", "mode", "answer", "state", "removes", "revokes", "proposal", "expires_at")
-    return ", ".join(f"{name} {body[name]}" for name in names if body.get(name) is not None)
+    said = [f"{name} {body[name]}" for name in names if body.get(name) is not None]
+    if entry.kind == "declassification":
+        said.append(told(body))
+    return ", ".join(said)

@@ -15,6 +15,7 @@ from gate.domain.instants import parse_instant
 from gate.domain.words import Verdict
 from gate.ledger.state import model_record
 from gate.ledger.store import Entry, Reader
+from gate.service.declassifying import told
 
 _AUTHORITIES = ("terms", "law", "blog", "spokesperson", "press", "default")  # what is quoted first
 
@@ -65,13 +66,17 @@ class TagView:
 
 @dataclass(frozen=True, slots=True)
 class DatasetView:
-    """A dataset version a decision is about."""
+    """A dataset version a decision is about.
+
+    Attributes:
+        declassified: ledger indices of what declassified it, each with its method and evidence in words.
+    """
 
     version: DatasetVersion
     categories: tuple[tuple[str, tuple[str, ...]], ...]
     notes: tuple[str, ...]
     tags: tuple[TagView, ...]
-    declassified: tuple[int, ...]
+    declassified: tuple[tuple[int, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +140,7 @@ def _dataset(reader: Reader, recorded: Mapping[str, Any]) -> DatasetView:
         tuple((category, tuple(found)) for category, found in sources.items()),
         tuple(recorded["notes"]),
         tuple(read_tag(one) for one in said if one.kind == "tag"),
-        tuple(one.idx for one in said if one.kind == "declassification"),
+        tuple((one.idx, told(one.body)) for one in said if one.kind == "declassification"),
     )
 
 

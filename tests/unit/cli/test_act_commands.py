@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -16,6 +18,8 @@ from gate.api.auth import ROLES, Principal, bearer
 from gate.cli.main import main
 from gate.domain.instants import format_instant
 from gate.service.core import Service
+from gate.service.tagging import tag_dataset
+from support.anonymity import alike, table_file
 from support.served import Served, served
 from support.world import Clock, chat_file, new_service
 
@@ -116,19 +120,75 @@ def test_policy_and_keys_are_proposed_where_there_is_a_service(gate: Gate, there
     assert open_ones == []
 
 
-def test_a_declassification_is_proposed_for_the_bytes_as_they_are(gate: Gate, there: Served, tmp_path: Path) -> None:
-    from gate.service.tagging import tag_dataset
+class TestDeclassification:
+    UNTIL = ("--until", format_instant(datetime.now(UTC) + timedelta(days=30)))
 
-    alice = {"at": there.url, "by": "alice-login"}
-    data = chat_file(tmp_path, ["acme"])
-    words = ("dataset", "declassify", data.uri, "--account", "account_id", "--remove", "chat", *WHY)
-    until = format_instant(datetime.now(UTC) + timedelta(days=30))
-    assert gate(*words, "--until", until, **alice)[0] == 2  # not tagged
-    tag_dataset(there.service, data, ["chat"], by="eve", via="cli")
-    code, said, _ = gate(*words, "--until", until, **alice)
-    assert code == 0
-    bob = {"at": there.url, "by": "bob-login"}
-    assert gate("acts", "approve", said["proposal"], **bob)[1]["kind"] == "declassification"
+    def test_somebody_vouches_for_the_bytes_as_they_are(self, gate: Gate, there: Served, tmp_path: Path) -> None:
+        alice, bob = {"at": there.url, "by": "alice-login"}, {"at": there.url, "by": "bob-login"}
+        data = chat_file(tmp_path, ["acme"])
+        opinion = tmp_path / "opinion.txt"
+        opinion.write_text("very small risk")
+        words = ("dataset", "declassify", data.uri, "--account", "account_id", "--remove", "chat", *WHY, *self.UNTIL)
+        words += ("--method", "expert_determination", "--document", opinion, "--reference", "drawer 7")
+        assert gate(*words, **alice)[0] == 2  # not tagged
+        tag_dataset(there.service, data, ["chat"], by="eve", via="cli")
+        code, said, _ = gate(*words, **alice)
+        assert code == 0
+        (listed,) = gate("acts", "list", **bob)[1]["acts"]
+        sha256 = hashlib.sha256(b"very small risk").hexdigest()
+        assert listed["params"]["method"] == "expert_determination"
+        assert listed["params"]["evidence"] == {"document_sha256": f"sha256:{sha256}", "reference": "drawer 7"}
+        text = gate("acts", "list", **bob, as_json=False)[1]
+        assert "method expert_determination, " in text
+        assert f"evidence (document_sha256 sha256:{sha256}, reference drawer 7), " in text
+        assert gate("acts", "approve", said["proposal"], **bob)[1]["kind"] == "declassification"
+
+    def test_the_other_person_measures_the_same(self, gate: Gate, there: Served, tmp_path: Path) -> None:
+        alice, bob = {"at": there.url, "by": "alice-login"}, {"at": there.url, "by": "bob-login"}
+        rows = [(*row, number % 2) for number, row in enumerate(alike(6, 9))]
+        data = table_file(tmp_path, rows, "my calls.csv", "age,area,dropped")
+        digest = tag_dataset(there.service, data, ["telemetry"], by="eve", via="cli").version.digest
+        words = ("dataset", "declassify", tmp_path / "my calls.csv", "--remove", "telemetry", *WHY, *self.UNTIL)
+        words += ("--method", "k_anonymity", "--k", 6, "--sensitive", "dropped")
+        said = gate(*words, **alice, as_json=False)[1]
+        (listed,) = gate("acts", "list", **bob)[1]["acts"]
+        assert listed["params"]["digest"] == digest
+        assert "k 6, k_measured 6" in gate("acts", "list", **bob, as_json=False)[1]
+        repeat = shlex.split(said.splitlines()[-1])[1:]
+        assert repeat[:2] == ["dataset", "anonymity"]
+        code, seen, _ = gate(*repeat)
+        assert (code, seen.pop("shortcomings")) == (0, [])
+        assert seen == listed["params"]["evidence"]
+        assert gate("acts", "approve", listed["index"], **bob)[1]["kind"] == "declassification"
+
+    def test_what_is_not_anonymous_is_not_proposed(self, gate: Gate, there: Served, tmp_path: Path) -> None:
+        alice = {"at": there.url, "by": "alice-login"}
+        data = table_file(tmp_path, alike(6, 9))
+        words = ("dataset", "declassify", data.uri, "--remove", "telemetry", *WHY, *self.UNTIL, "--method")
+        for wrong, code in (
+            (("k_anonymity", "--k", 7), 1),
+            (("k_anonymity", "--sensitive", "aera"), 4),
+            (("k_anonymity", "--account", "age"), 2),
+            (("k_anonymity", "--document", "opinion.txt"), 2),
+            (("aggregation",), 2),
+            (("aggregation", "--document", tmp_path / "none.txt", "--reference", "x"), 2),
+            (("aggregation", "--k", 6), 2),
+            (("trust_me",), 2),
+        ):
+            assert gate(*words, *wrong, **alice)[0] == code, wrong
+        assert gate(*words, "k_anonymity", "--k", 4, **alice, as_json=False)[0] == 2
+        assert "proposal" not in entries(there.service)
+
+    def test_too_few_rows_alike_is_a_failed_check(self, gate: Gate, tmp_path: Path) -> None:
+        data = table_file(tmp_path, [(*row, f"note {place}") for place, row in enumerate(alike(4))], header="a,b,note")
+        words = ("dataset", "anonymity", data.uri, "--sensitive", "note")
+        code, seen, _ = gate(*words)
+        assert (code, seen["k_measured"], seen["k"], len(seen["shortcomings"])) == (1, 4, 5, 2)
+        code, text, _ = gate(*words, as_json=False)
+        assert code == 1
+        assert "4 rows, groups: 1, k = 4 (5 asked)" in text
+        assert "not anonymous: the column 'note'" in text
+        assert gate("dataset", "anonymity", tmp_path / "none.csv")[0] == 4
 
 
 def test_a_service_token_is_nobody(gate: Gate, there: Served) -> None:

@@ -23,6 +23,7 @@ from gate.service.modes import Mode, current_mode
 from gate.service.overrides import override_for
 from gate.service.tagging import tag_dataset
 from gate.service.tags import dataset_key
+from support.anonymity import VOUCHED
 from support.world import Clock, chat_file, new_service
 
 ALICE, BOB, CAROL = (Person("airflow", name, name.title()) for name in ("alice", "bob", "carol"))
@@ -264,6 +265,10 @@ def test_an_effect_that_fails_leaves_no_approval(service: Service, clock: Clock)
         ("policy_activation", {"table": {"name": "x"}}),
         ("policy_activation", {"policy": "strict", "table": {}}),
         ("declassification", {"uri": "/x", "digest": "d", "removes": ["chat"], "expires_at": "2024-02-01T00:00:00Z"}),
+        (
+            "declassification",
+            {"uri": "/x", "digest": "d", "removes": ["chat"], "expires_at": "2024-02-01T00:00:00Z", **VOUCHED},
+        ),
         ("grant_consent", {}),
     ],
 )
@@ -315,8 +320,9 @@ def test_a_declassification_is_about_one_version_and_ends(service: Service, cloc
         "digest": version.digest,
         "removes": ["chat"],
         "expires_at": format_instant(clock.now + timedelta(days=90)),
+        **VOUCHED,
     }
-    index = propose(service, "declassification", params, "k-anonymous, k = 50", by=ALICE)
+    index = propose(service, "declassification", params, WHY, by=ALICE)
     key = dataset_key(data)
     with service.ledger.read() as reader:
         assert declassification_of(reader, key, version.digest, clock.now) is None

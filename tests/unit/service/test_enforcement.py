@@ -28,6 +28,7 @@ from gate.service.ports import Redeemed
 from gate.service.redeeming import refusal_of_run
 from gate.service.tagging import tag_dataset
 from gate.service.worker import check_still_standing, redeem
+from support.anonymity import VOUCHED
 from support.world import ASKING, RUN, TRAIN, USE, Clock, add_account, chat_file, event, new_service, say, use
 
 ALICE, BOB = Person("airflow", "alice"), Person("airflow", "bob")
@@ -281,26 +282,46 @@ class TestDeclassification:
         assert not blocked.allowed
         until = format_instant(clock.now + timedelta(minutes=30))
         digest = blocked.versions[0].digest
-        agree(service, "declassification", uri=unconsented.uri, digest=digest, removes=["chat"], expires_at=until)
+        agree(
+            service,
+            "declassification",
+            uri=unconsented.uri,
+            digest=digest,
+            removes=["chat"],
+            expires_at=until,
+            **VOUCHED,
+        )
         outcome = decide(service, [unconsented], USE, replace(ASKING, run=replace(RUN, try_number=2)))
         assert outcome.allowed
         assert outcome.record["datasets"][0]["categories"] == ["aggregated_anonymous"]
         assert outcome.record["stands_until"] == until
         clock.forward(minutes=30)
         assert refused(service, unconsented) == "permit_expired"
-        assert not decide(service, [unconsented], USE, replace(ASKING, run=replace(RUN, try_number=3))).allowed
+        ended = decide(service, [unconsented], USE, replace(ASKING, run=replace(RUN, try_number=3)))
+        assert not ended.allowed
+        assert ended.record["datasets"][0]["categories"] == ["chat"]
 
     def test_other_bytes_are_not_covered(self, service: Service, unconsented: Dataset, clock: Clock, tmp_path) -> None:
         digest = decide(service, [unconsented], USE, ASKING).versions[0].digest
         until = format_instant(clock.now + timedelta(days=30))
-        agree(service, "declassification", uri=unconsented.uri, digest=digest, removes=["chat"], expires_at=until)
+        agree(
+            service,
+            "declassification",
+            uri=unconsented.uri,
+            digest=digest,
+            removes=["chat"],
+            expires_at=until,
+            **VOUCHED,
+        )
         tagged(service, chat_file(tmp_path, ["zeta"], "unconsented.jsonl"))
-        assert not decide(service, [unconsented], USE, replace(ASKING, run=replace(RUN, try_number=2))).allowed
+        other = decide(service, [unconsented], USE, replace(ASKING, run=replace(RUN, try_number=2)))
+        assert not other.allowed
+        assert other.record["datasets"][0]["categories"] == ["chat"]
 
     def test_a_declassification_after_the_permit_ends_it(self, service: Service, data: Dataset, clock: Clock) -> None:
         digest = decide(service, [data], USE, ASKING).versions[0].digest
         until = format_instant(clock.now + timedelta(days=30))
-        agree(service, "declassification", uri=data.uri, digest=digest, removes=["chat"], expires_at=until)
+        agree(service, "declassification", uri=data.uri, digest=digest, removes=["chat"], expires_at=until, **VOUCHED)
         assert refused(service, data) == "permit_mismatch"
 
 

@@ -5,20 +5,26 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gate.domain.dataset import Dataset, dataset
+from gate.domain.instants import format_instant
 from gate.errors import LineageUnavailable
 from gate.lineage.observed import observe
 from gate.lineage.store.ingest import store_events
+from gate.scan.digest import measure
+from gate.service.acting import Person
+from gate.service.acts import approve, propose
 from gate.service.core import Service
 from gate.service.deciding import check, decide
 from gate.service.retagging import changed_decisions
 from gate.service.tagging import tag_dataset
 from gate.service.tags import Tagged, read_tags
+from support.anonymity import VOUCHED
 from support.lineage_scene import event as ran
 from support.world import ASKING, USE, Clock, add_account, event, new_service, say
 
@@ -48,8 +54,6 @@ def words(tagged: Tagged) -> set[str]:
 
 
 def now(service: Service, data: Dataset) -> Tagged:
-    from gate.scan.digest import measure
-
     with service.ledger.read() as reader:
         return read_tags(reader, measure(data)[0], service.now(reader))
 
@@ -225,3 +229,65 @@ def test_nothing_is_decided_while_nobody_can_say_what_it_came_of(tmp_path: Path)
         with pytest.raises(LineageUnavailable) as caught:
             check(service, [data], USE)
         assert caught.value.exit_code == 4
+
+
+class TestDeclassification:
+    """Inheritance stops only by a declassification, and only for as long as that stands."""
+
+    @pytest.fixture
+    def clock(self) -> Clock:
+        return Clock()
+
+    @pytest.fixture
+    def world(self, tmp_path: Path, clock: Clock) -> Iterator[Service]:
+        with new_service(tmp_path / "home", clock) as opened:
+            add_account(opened, "acme")
+            yield opened
+
+    def anonymous(self, service: Service, data: Dataset, *removes: str, days: int = 30) -> None:
+        with service.ledger.read() as reader:
+            until = service.now(reader) + timedelta(days=days)
+        params = {"uri": data.uri, "digest": measure(data)[0].digest, "removes": list(removes)}
+        proposal = propose(
+            service,
+            "declassification",
+            {**params, "expires_at": format_instant(until), **VOUCHED},
+            "counts per month",
+            by=Person("airflow", "alice", "Alice"),
+        )
+        approve(service, proposal, by=Person("airflow", "bob", "Bob"))
+
+    def test_what_came_of_anonymous_data_is_anonymous_while_that_stands(
+        self, world: Service, clock: Clock, tmp_path: Path
+    ) -> None:
+        raw, counts, report = (table(tmp_path, name) for name in ("raw", "counts", "report"))
+        tag(world, raw, "phi")
+        tag(world, counts, made_from=(raw,))
+        tag(world, report, made_from=(counts,))
+        assert reasons(world, report) == ["no_consent"]
+        self.anonymous(world, counts, "phi")
+        found = now(world, report)
+        assert (words(found), found.declassified_until is not None) == ({"aggregated_anonymous"}, True)
+        assert reasons(world, report) == []
+        clock.forward(days=31)
+        assert words(now(world, report)) >= {"phi"}
+        assert "no_consent" in reasons(world, report)
+
+    def test_another_way_round_it_still_counts(self, world: Service, tmp_path: Path) -> None:
+        raw, counts, report = (table(tmp_path, name) for name in ("raw", "counts", "report"))
+        tag(world, raw, "phi")
+        tag(world, counts, made_from=(raw,))
+        tag(world, report, made_from=(counts, raw))
+        self.anonymous(world, counts, "phi")
+        assert words(now(world, report)) == {"phi"}
+        assert reasons(world, report) == ["no_consent"]
+
+    def test_beside_other_data_only_that_counts(self, world: Service, tmp_path: Path) -> None:
+        raw, counts, report = (table(tmp_path, name) for name in ("raw", "counts", "report"))
+        tag(world, raw, "phi")
+        tag(world, counts, made_from=(raw,))
+        tag(world, report, "telemetry", made_from=(counts,))
+        self.anonymous(world, counts, "phi")
+        assert words(now(world, report)) == {"telemetry"}
+        assert reasons(world, report) == []
+        assert decide(world, [report], USE, ASKING).allowed

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from datetime import timedelta
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,16 @@ from fastapi.testclient import TestClient
 
 from gate.domain.dataset import dataset
 from gate.domain.decision import wanted_use
+from gate.domain.instants import format_instant
 from gate.domain.run import TaskRun
+from gate.service.acting import Person
+from gate.service.acts import approve, propose
 from gate.service.core import Service
 from gate.service.deciding import decide
 from gate.service.outcome import Asking
 from gate.service.tagging import tag_dataset
 from gate.web.host import Host
+from support.anonymity import alike, measured, table_file
 from support.pages import HIDDEN, site
 
 Visits = Any  # of the conftest
@@ -166,6 +171,26 @@ def test_an_older_decision_points_to_the_newer_one(service: Service, visits: Vis
     assert "There is a newer decision" in html
     assert "This run so far" in html
     assert f"/ui/decisions/{index}" in visits("viewer").get("/ui/run", params=RUN).text
+
+
+def test_a_declassification_is_shown_with_method_and_evidence(service: Service, visits: Visits, tmp_path: Path) -> None:
+    hostile = "<b>age</b>"
+    data = table_file(tmp_path, alike(6, 9), header=f"{hostile},area")
+    tag_dataset(service, data, ["telemetry"], by="service:airflow", via="airflow")
+    how = measured(data)
+    what = {"uri": data.uri, "digest": how["evidence"]["digest"], "removes": ["telemetry"]}
+    until = format_instant(service.now() + timedelta(days=9))
+    params = {**what, "expires_at": until, **how}
+    index = propose(service, "declassification", params, "ticket 17", by=Person("airflow", "ada"))
+    effect = approve(service, index, by=Person("airflow", "bob"))
+    use = wanted_use("train", feature="meeting_summary", model="ms-1")
+    asking = Asking(TaskRun("train_anonymous", "manual__1", "gate"), ("train",), "service:airflow", "airflow")
+    answer = visits("admin").get(f"/ui/decisions/{decide(service, [data], use, asking).index}").text
+    assert f"declassified by two people: k_anonymity, k = 6 (5 asked) over {hostile}, area" in unescape(
+        answer.replace("<bdi>", "").replace("</bdi>", "")
+    )
+    assert hostile not in answer
+    assert f"/ui/ledger/{effect.idx}" in answer
 
 
 def test_the_page_is_whole_for_a_screen_reader(visits: Visits) -> None:
