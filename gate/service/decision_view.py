@@ -59,8 +59,12 @@ class TagView:
     task: str
     statements: tuple[tuple[str, str], ...]
     evidence: tuple[tuple[str, str, int], ...]
+    columns: tuple[tuple[str, str], ...]
     contradictions: tuple[str, ...]
     unreadable: int
+    questions: tuple[str, ...]
+    answers: tuple[str, ...]
+    made_from: tuple[str, ...]
     checks: tuple[tuple[str, str], ...]
 
 
@@ -154,8 +158,12 @@ def read_tag(entry: Entry) -> TagView:
         f"{run['dag_id']}.{run['task_id']}" if run else "",
         tuple((category, source) for category, source in body["statements"]),
         tuple((category, signal, files) for category, signal, files in body["evidence"]),
+        tuple((category, column) for category, column in body.get("columns", ())),
         tuple(body["contradictions"]),
         body["unreadable"],
+        tuple(body.get("questions", ())),
+        tuple(body.get("answers", ())),
+        tuple(source["name"] for source in body.get("made_from", ())),
         _checks(body.get("contracts")),
     )
 

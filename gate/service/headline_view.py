@@ -199,7 +199,11 @@ def _tagged(view: RunView) -> Headline:
     categories = ", ".join(words).replace("_", " ")
     text = f"The task {view.asked.task_id} tagged {_plural(len(sets), 'dataset')}: {categories or 'nothing known'}."
     if newest["contradictions"]:
-        return Headline("warn", "Contradiction", text, "What is declared contradicts what the data shows: it blocks.")
+        return Headline(
+            "warn", "More than declared", text, f"It was {newest['contradictions'][0]}. It is tagged as both."
+        )
+    if newest.get("questions") and not newest.get("answers"):
+        return Headline("warn", "A person must answer", text, " ".join(newest["questions"]))
     return Headline("info", "Tagged", text)
 
 

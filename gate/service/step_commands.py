@@ -9,10 +9,10 @@ from gate.domain.dataset import DatasetVersion
 from gate.service.steps import Concerned
 
 
-def tag_command(version: DatasetVersion) -> str:
-    """Return the command that tags a dataset; its categories are for the person to say."""
+def tag_command(version: DatasetVersion, how: str = "--declare") -> str:
+    """Return the command that tags a dataset, or with `--resolve` answers what is asked; the category is a person's."""
     one = version.dataset
-    words = ["gate", "dataset", "tag", *flag("--account", str(one.account)), "--declare", "CATEGORY"]
+    words = ["gate", "dataset", "tag", *flag("--account", str(one.account)), how, "CATEGORY"]
     words += flag("--category-column", one.category_column) if one.category_column else []
     return " ".join([*words, positional(one.uri)])
 

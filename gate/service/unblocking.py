@@ -125,7 +125,11 @@ def _tag_again(case: Case, reasons: frozenset[Reason]) -> list[Step]:
     title = titles[next(iter(reasons))] if only else "Mend the tags of the data"
     text = "Run the tag task of the DAG, or tag by hand; name every category the data bears. "
     text += " ".join(sorted(_sentence(REMEDIES[reason]) for reason in reasons))
-    return [Step(title, text, "\n".join(map(tag_command, versions)), reasons=_counted(case, reasons))]
+    commands = [tag_command(version) for version in versions]
+    if Reason.UNCLASSIFIED_DATA in reasons:
+        text += " Where detection asks a question, the notes of the dataset tell it: a person answers with --resolve."
+        commands += [tag_command(version, "--resolve") for version in versions]
+    return [Step(title, text, "\n".join(commands), reasons=_counted(case, reasons))]
 
 
 def _register(case: Case, reasons: frozenset[Reason]) -> list[Step]:
