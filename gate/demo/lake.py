@@ -51,6 +51,7 @@ def make_lake(folder: Path, seed: int = 7) -> list[Path]:
     _chat(folder / "pilot/chat.jsonl", ("aurora",), seed)
     _chat(folder / "renewals/chat.jsonl", ("harbor",), seed)
     _telemetry(folder / "telemetry", seed)
+    _feedback(folder / "call_feedback/calls.jsonl", seed)
     _gradebook(folder / "education/gradebook.csv", seed)
     for account in CLINICS:
         _fhir(folder / "phi/fhir" / account / "observations.ndjson", account, seed)
@@ -135,6 +136,17 @@ def _call(dice: random.Random, account: str) -> dict[str, Any]:
         "bitrate_kbps": dice.randint(300, 2_500),
         "quality": "good" if worst < 0.6 else "fair" if worst < 1.5 else "poor",
     }
+
+
+def _feedback(path: Path, seed: int) -> None:
+    """Write metrics of calls that somebody added a column to: what people typed meanwhile."""
+    rows = []
+    for account in ACCOUNTS:
+        dice = _dice(seed, "feedback", account)
+        for number in range(12):
+            typed = {"typed_by": dice.choice(_PEOPLE), "typed": _line(dice, number % 2 == 0)}
+            rows.append(json.dumps(_call(dice, account) | typed))
+    _made(path).write_text("\n".join(rows) + "\n", encoding="utf-8")
 
 
 def _gradebook(path: Path, seed: int) -> None:

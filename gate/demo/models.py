@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -97,6 +99,33 @@ def train_outcomes(grades: pd.DataFrame, pulses: Sequence[Path], results: Sequen
     rows = len(grades) + len(pulse) + len(glucose)
     model = {"passes": classifier, "ranges": ranges}
     return _save(folder, "outcomes", model, accounts, rows, columns, classifier.score(features, passed))
+
+
+def count_visits(files: Iterable[Path], table: Path) -> Path:
+    """Write what a forecast learns from: how many observations each account made in each hour, and no patient.
+
+    Args:
+        files: FHIR NDJSON files, each in a folder named after its account.
+        table: CSV to write, columns account_id, hour and n.
+    """
+    counts: Counter[tuple[str, int]] = Counter()
+    for path in files:
+        for resource in map(json.loads, path.read_text("utf-8").splitlines()):
+            if when := resource.get("effectiveDateTime"):
+                counts[path.parent.name, datetime.fromisoformat(when).hour] += 1
+    table.parent.mkdir(parents=True, exist_ok=True)
+    lines = [f"{account},{hour},{n}" for (account, hour), n in sorted(counts.items())]
+    table.write_text("\n".join(["account_id,hour,n", *lines]) + "\n", encoding="utf-8")
+    return table
+
+
+def train_visit_forecast(visits: pd.DataFrame, folder: Path) -> Summary:
+    """Learn how many observations an hour brings, from the table of `count_visits`."""
+    from sklearn.linear_model import LinearRegression
+
+    model = LinearRegression().fit(visits[["hour"]].to_numpy(), visits["n"])
+    score = model.score(visits[["hour"]].to_numpy(), visits["n"])
+    return _save(folder, "visit forecast", model, visits["account_id"], len(visits), ("hour",), score)
 
 
 def summarise(lines: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""`gate demo`, for real: an Airflow is started, seven runs end as they should, and what they leave behind holds."""
+"""`gate demo`, for real: an Airflow is started, nine runs end as they should, and what they leave behind holds."""
 
 from __future__ import annotations
 
@@ -38,7 +38,13 @@ FIELDS = {
     "accounts_blocked",
     "model_path",
 }
-BLOCKED = ("train_meeting_summary", "train_for_vendor", "train_outcomes")
+BLOCKED = (
+    "train_meeting_summary",
+    "train_for_vendor",
+    "train_outcomes",
+    "train_call_feedback",
+    "train_visit_forecast",
+)
 SUBSET = "train_meeting_summary_subset"
 TRAINED = (SUBSET, "train_call_quality")
 
@@ -88,6 +94,11 @@ def model_of(run):
     return json.loads(Path(run["model_path"]).with_name("model.json").read_text())
 
 
+def tags_of(ways, dag_id):
+    with ways.service.ledger.read() as reader:
+        return [tag.body for tag in reader.entries("tag") if tag.body["run"]["dag_id"] == dag_id]
+
+
 def types_of(events, job):
     return [event["eventType"] for event in events if event["job"]["name"] == job]
 
@@ -95,7 +106,7 @@ def types_of(events, job):
 def test_the_answer_is_one_object_with_the_promised_fields(demo):
     assert set(demo) == {"runs", "events_path", "lineage"}
     assert set(demo["lineage"]) == {"graph_url", "upstream_command", "impact_command"}
-    assert len(demo["runs"]) == 7
+    assert len(demo["runs"]) == 9
     assert all(set(run) == FIELDS for run in demo["runs"])
 
 
@@ -133,6 +144,19 @@ def test_no_consent_reaches_a_third_party_model(runs):
 
 def test_content_consent_does_not_cover_regulated_records(runs):
     assert {"no_consent", "wrong_category"} <= set(runs["train_outcomes"]["reasons"])
+
+
+def test_telemetry_with_chat_in_it_is_caught_and_the_columns_are_named(ways):
+    tags = tags_of(ways, "train_call_feedback")
+    assert {("telemetry", "declared"), ("chat", "detected")} <= {tuple(pair) for pair in tags[-1]["statements"]}
+    assert {"typed", "typed_by"} <= {column for category, column in tags[-1]["columns"] if category == "chat"}
+
+
+def test_a_derived_table_is_blocked_by_what_it_was_made_from(runs, ways):
+    derived = tags_of(ways, "train_visit_forecast")[-1]
+    assert derived["statements"] == [["telemetry", "declared"]]
+    assert [source["name"].rpartition("/")[2] for source in derived["made_from"]] == ["fhir"]
+    assert runs["train_visit_forecast"]["accounts_blocked"] == len(CLINICS)
 
 
 @pytest.mark.parametrize("dag_id", TRAINED)

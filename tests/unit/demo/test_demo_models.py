@@ -88,6 +88,15 @@ def test_outcomes(lake, tmp_path):
     assert 70 < model["ranges"]["glucose"][0] < 180
 
 
+def test_visits_are_counted_without_a_patient(lake, tmp_path):
+    table = models.count_visits(files(lake / "phi/fhir", CLINICS), tmp_path / "derived/visits.csv")
+    visits = pd.read_csv(table)
+    assert list(visits.columns) == ["account_id", "hour", "n"]
+    assert set(visits["account_id"]) == set(CLINICS)
+    assert visits["n"].sum() == 12 * len(CLINICS)
+    assert models.train_visit_forecast(visits, tmp_path)["accounts"] == sorted(CLINICS)
+
+
 def test_summarise_reads_and_trains_nothing():
     assert models.summarise(["short", "a longer line"]) == "2 lines; the longest: a longer line"
     assert models.summarise([]) == "nothing was said"
