@@ -144,7 +144,7 @@ def _feedback(path: Path, seed: int) -> None:
     for account in ACCOUNTS:
         dice = _dice(seed, "feedback", account)
         for number in range(12):
-            typed = {"typed_by": dice.choice(_PEOPLE), "typed": _line(dice, number % 2 == 0)}
+            typed = {"sender": dice.choice(_PEOPLE), "message": _line(dice, number % 2 == 0)}
             rows.append(json.dumps(_call(dice, account) | typed))
     _made(path).write_text("\n".join(rows) + "\n", encoding="utf-8")
 

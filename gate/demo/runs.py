@@ -64,7 +64,7 @@ TOGETHER: Mapping[str, Expected] = {
     "train_call_quality": _TRAINED,
     "train_for_vendor": _blocked(Reason.THIRD_PARTY_MODEL),
     "train_outcomes": _blocked(Reason.NO_CONSENT, Reason.WRONG_CATEGORY),
-    "train_call_feedback": _blocked(Reason.NO_CONSENT),
+    "train_call_feedback": _blocked(Reason.WRONG_FEATURE),
     "train_visit_forecast": _blocked(Reason.NO_CONSENT),
     "summarise_meetings": Expected("success", "success", "success", Verdict.ALLOW, task_id="summarise"),
 }

@@ -149,7 +149,7 @@ def test_content_consent_does_not_cover_regulated_records(runs):
 def test_telemetry_with_chat_in_it_is_caught_and_the_columns_are_named(ways):
     tags = tags_of(ways, "train_call_feedback")
     assert {("telemetry", "declared"), ("chat", "detected")} <= {tuple(pair) for pair in tags[-1]["statements"]}
-    assert {"typed", "typed_by"} <= {column for category, column in tags[-1]["columns"] if category == "chat"}
+    assert {"message", "sender"} <= {column for category, column in tags[-1]["columns"] if category == "chat"}
 
 
 def test_a_derived_table_is_blocked_by_what_it_was_made_from(runs, ways):
