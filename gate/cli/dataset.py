@@ -58,6 +58,24 @@ def tag(
 
 
 @app.command()
+def contract(
+    uri: Uri,
+    category: Annotated[list[str], typer.Option("--category", help="A category; repeat for more.")],
+    account: Account = None,
+    as_json: bool = JSON,
+) -> None:
+    """Check what the contracts of these categories ask of the dataset's tables. Nothing is recorded.
+
+    Exit code 0: all passed, or nothing to check; 1: something failed; 4: something could not be checked.
+    """
+    from gate.cli.contract import check_contract
+
+    code = check_contract(named(uri, account, None), category, as_json=as_json)
+    if code:
+        raise typer.Exit(code)
+
+
+@app.command()
 def show(uri: Uri, account: Account = None, category_column: CategoryColumn = None, as_json: bool = JSON) -> None:
     """Show the recorded categories of the dataset as its bytes are now."""
     from gate.scan.digest import measure

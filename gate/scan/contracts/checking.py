@@ -1,0 +1,182 @@
+"""Checks contracts by Great Expectations on a frame, a database's table, or a dataset: errored is never passed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from gate.domain.contract import ContractOutcome
+from gate.domain.dataset import Dataset
+from gate.errors import InputError
+from gate.scan.contracts.frames import Ready, Wanted, each_pandas, each_spark, ready_pandas, ready_spark
+from gate.scan.contracts.rules import Bound, bind
+from gate.scan.contracts.suite import Column, great_expectations
+from gate.scan.contracts.tables import open_tables
+from gate.scan.contracts.tally import Tally
+
+ROWS = 500_000  # of a dataset that are in memory at a time
+NO_TABLES = "its files are no tables"
+NO_RULES = "no rule of these categories is about its columns"
+_SQL = {
+    "text": ("TEXT", "VARCHAR", "CHAR", "NVARCHAR", "NCHAR", "CLOB", "STRING"),
+    "whole": ("INTEGER", "BIGINT", "SMALLINT"),
+    "number": ("NUMERIC", "DECIMAL", "REAL", "FLOAT", "DOUBLE", "DOUBLE_PRECISION"),
+    "moment": ("TIMESTAMP", "DATETIME", "DATE"),
+    "list": ("ARRAY",),
+}
+
+
+def check_contract(data: Any, categories: Iterable[str], account: str | None, now: datetime) -> ContractOutcome:
+    """Check the contracts of the categories on data in its own engine; nothing is recorded.
+
+    Args:
+        data: a frame of pandas or Spark, or a batch of Great Expectations of either or of a database's table (see
+            `sql_table`). In a frame, text that reads as numbers or ISO 8601 moments counts as such.
+        categories: category words.
+        account: the account column; `None`: accounts are named elsewhere.
+        now: the instant that ages are measured from.
+
+    Raises:
+        InputError: Great Expectations is not installed, or the data is none of these.
+    """
+    gx, words = great_expectations(), tuple(sorted(set(categories)))
+    engine, held = _engine_of(gx, data)
+    names = held.columns if engine != "sql" else (columns := _sql_columns(held))
+    tally = Tally(bind(words, map(str, names), account))
+    if tally.bounds and engine == "sql":
+        from great_expectations.metrics.batch import BatchRowCount
+
+        tally.rows = held.compute_metrics(BatchRowCount()).value
+        tally.add(held, columns, now, "sql")
+    elif tally.bounds:
+        tally.rows = len(held) if engine == "pandas" else held.count()
+        _add_frame(tally, _Batches(gx, engine), held, account, now)
+    return tally.outcome(words, now, gx.__version__, NO_RULES)
+
+
+def check_dataset_contract(dataset: Dataset, categories: Iterable[str], now: datetime) -> ContractOutcome:
+    """Check the contracts of the categories on every row of a dataset's tables; nothing is recorded.
+
+    Only the columns that rules are about are read, 500,000 rows at a time. CSV is text, which counts as numbers or
+    moments where it reads as such.
+
+    Args:
+        dataset: what to check; an account column it names is checked, another locator is not a column's matter.
+        categories: category words.
+        now: the instant that ages are measured from.
+
+    Raises:
+        InputError: Great Expectations is not installed.
+        DatasetError: missing, empty, unreadable, no such account column.
+    """
+    words = tuple(sorted(set(categories)))
+    account = dataset.account.value if dataset.account.kind == "column" else None
+    with open_tables(dataset) as opened:
+        if opened is None:
+            return ContractOutcome(words, (), 0, now, note=NO_TABLES)
+        tally = Tally(bind(words, opened.names, account))
+        if not tally.bounds:
+            return ContractOutcome(words, (), 0, now, note=NO_RULES)
+        gx = great_expectations()
+        batches = _Batches(gx, "pandas")
+        for frame in opened.frames(sorted({bound.column for bound in tally.bounds}), ROWS):
+            tally.rows += len(frame)
+            _add_frame(tally, batches, frame, account, now)
+    return tally.outcome(words, now, gx.__version__, NO_RULES)
+
+
+def sql_table(url: str, table: str, schema: str | None = None) -> Any:
+    """Return a database's table as a batch that `check_contract` takes.
+
+    Args:
+        url: SQLAlchemy's, such as `sqlite:////data/app.db` or `postgresql+psycopg://…`.
+        table: its name.
+        schema: where it is, if not in the default one.
+
+    Raises:
+        InputError: Great Expectations is not installed.
+    """
+    sources = _context(great_expectations()).data_sources
+    add = {"sqlite": sources.add_sqlite, "postgresql": sources.add_postgres}.get(
+        re.split(r"\W", url)[0], sources.add_sql
+    )
+    asset = add("tables", connection_string=url).add_table_asset(table, table_name=table, schema_name=schema)
+    return asset.add_batch_definition_whole_table("all").get_batch()
+
+
+def _context(gx: Any) -> Any:
+    """Return a context that lives in memory and draws nothing on the terminal."""
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = {"globally": False}
+    return context
+
+
+class _Batches:
+    """Makes batches of frames."""
+
+    def __init__(self, gx: Any, engine: str) -> None:
+        sources = _context(gx).data_sources
+        source = sources.add_spark("frames") if engine == "spark" else sources.add_pandas("frames")
+        self._all = source.add_dataframe_asset("frame").add_batch_definition_whole_dataframe("all")
+        self.engine = engine
+
+    def of(self, frame: Any) -> Any:
+        return self._all.get_batch({"dataframe": frame})
+
+
+def _engine_of(gx: Any, data: Any) -> tuple[str, Any]:
+    """Return the data's engine, and its frame or, of a database, its batch."""
+    import pandas as pd
+    from great_expectations.datasource.fluent.interfaces import Batch
+
+    held = getattr(data.data, "dataframe", data) if isinstance(data, Batch) else data
+    if isinstance(held, pd.DataFrame):
+        return "pandas", held
+    if isinstance(held, Batch):
+        return "sql", held
+    if type(held).__module__.startswith("pyspark."):
+        return "spark", held
+    raise InputError(
+        f"a {type(data).__name__} cannot be checked",
+        where="data",
+        hint="a pandas or Spark frame, or sql_table(URL, TABLE)",
+    )
+
+
+def _sql_columns(batch: Any) -> dict[str, Column]:
+    from great_expectations.metrics.batch import BatchColumnTypes
+
+    found = {}
+    for column in batch.compute_metrics(BatchColumnTypes()).value:
+        kinds = {kind.__name__.upper() for kind in type(column.type).__mro__}
+        family = next((family for family, names in _SQL.items() if not kinds.isdisjoint(names)), "other")
+        found[column.name] = Column(family, zoned=bool(getattr(column.type, "timezone", False)))
+    return found
+
+
+def _add_frame(tally: Tally, batches: _Batches, frame: Any, account: str | None, now: datetime) -> None:
+    """Validate a frame; lists of accounts are a part of their own, with one row for each account."""
+    make, each = (ready_spark, each_spark) if batches.engine == "spark" else (ready_pandas, each_pandas)
+    ready: Ready = make(frame, _wanted(tally.bounds))
+    if account is None or ready.columns.get(account, Column("text")).family != "list":
+        tally.add(batches.of(ready.frame), ready.columns, now, batches.engine)
+        return
+    single: Ready = make(each(ready.frame, account), {account: ()})
+    tally.add(batches.of(single.frame), single.columns, now, batches.engine, lambda bound: bound.rule.kind == "account")
+    tally.add(batches.of(ready.frame), ready.columns, now, batches.engine, lambda bound: bound.rule.kind != "account")
+
+
+def _wanted(bounds: Iterable[Bound]) -> Wanted:
+    wanted: dict[str, set[str]] = {}
+    for bound in bounds:
+        families = wanted.setdefault(bound.column, set())
+        match bound.rule.kind:
+            case "range":
+                families.add("number")
+            case "time":
+                families.add("moment")
+            case "type":
+                families.add(bound.rule.family)
+    return wanted
