@@ -126,7 +126,7 @@ _COUNTS = ("values", "empty", "unexpected")
 
 
 def _rule(data: Mapping[str, Any]) -> RuleOutcome:
-    read = {name: _count(value) if name in _COUNTS else _text(value) for name, value in data.items()}
+    read: dict[str, Any] = {name: _count(value) if name in _COUNTS else _text(value) for name, value in data.items()}
     return RuleOutcome(**read | {"severity": Severity(data["severity"]), "outcome": Outcome(data["outcome"])})
 
 

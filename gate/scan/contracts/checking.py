@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from typing import Any
 
 from gate.domain.contract import ContractOutcome
 from gate.domain.dataset import Dataset
-from gate.errors import InputError
+from gate.errors import CannotDecide, InputError
 from gate.scan.contracts.frames import Ready, Wanted, each_pandas, each_spark, ready_pandas, ready_spark
 from gate.scan.contracts.rules import Bound, bind
 from gate.scan.contracts.suite import Column, great_expectations
@@ -40,17 +41,18 @@ def check_contract(data: Any, categories: Iterable[str], account: str | None, no
 
     Raises:
         InputError: Great Expectations is not installed, or the data is none of these.
+        CannotDecide: the engine failed.
     """
     gx, words = great_expectations(), tuple(sorted(set(categories)))
-    engine, held = _engine_of(gx, data)
-    names = held.columns if engine != "sql" else (columns := _sql_columns(held))
-    tally = Tally(bind(words, map(str, names), account))
-    if tally.bounds and engine == "sql":
-        from great_expectations.metrics.batch import BatchRowCount
-
-        tally.rows = held.compute_metrics(BatchRowCount()).value
-        tally.add(held, columns, now, "sql")
-    elif tally.bounds:
+    engine, held = _engine_of(data)
+    if engine == "sql":
+        columns = _sql_columns(held)
+        tally = Tally(bind(words, columns, account))
+        tally.rows = _metric(held, "BatchRowCount")
+        tally.add(held, columns, now, engine)
+        return tally.outcome(words, now, gx.__version__, NO_RULES)
+    tally = Tally(bind(words, map(str, held.columns), account))
+    with _failing() if engine == "spark" else nullcontext():
         tally.rows = len(held) if engine == "pandas" else held.count()
         _add_frame(tally, _Batches(gx, engine), held, account, now)
     return tally.outcome(words, now, gx.__version__, NO_RULES)
@@ -87,22 +89,26 @@ def check_dataset_contract(dataset: Dataset, categories: Iterable[str], now: dat
     return tally.outcome(words, now, gx.__version__, NO_RULES)
 
 
-def sql_table(url: str, table: str, schema: str | None = None) -> Any:
+def sql_table(url: str, table: str) -> Any:
     """Return a database's table as a batch that `check_contract` takes.
 
     Args:
         url: SQLAlchemy's, such as `sqlite:////data/app.db` or `postgresql+psycopg://…`.
-        table: its name.
-        schema: where it is, if not in the default one.
+        table: its name; which schema it is in, if not the default one, is the URL's matter.
 
     Raises:
-        InputError: Great Expectations is not installed.
+        InputError: Great Expectations is not installed, or there is no such table.
     """
-    sources = _context(great_expectations()).data_sources
-    add = {"sqlite": sources.add_sqlite, "postgresql": sources.add_postgres}.get(
-        re.split(r"\W", url)[0], sources.add_sql
-    )
-    asset = add("tables", connection_string=url).add_table_asset(table, table_name=table, schema_name=schema)
+    gx = great_expectations()
+    from great_expectations.datasource.fluent.interfaces import TestConnectionError
+
+    sources = _context(gx).data_sources
+    special = {"sqlite": sources.add_sqlite, "postgresql": sources.add_postgres}
+    add = special.get(re.split(r"\W", url)[0], sources.add_sql)
+    try:
+        asset = add("tables", connection_string=url).add_table_asset(table, table_name=table)
+    except TestConnectionError:  # its words may hold a password
+        raise InputError("is no table that can be reached", where=table[:100], hint="check URL and name") from None
     return asset.add_batch_definition_whole_table("all").get_batch()
 
 
@@ -126,7 +132,7 @@ class _Batches:
         return self._all.get_batch({"dataframe": frame})
 
 
-def _engine_of(gx: Any, data: Any) -> tuple[str, Any]:
+def _engine_of(data: Any) -> tuple[str, Any]:
     """Return the data's engine, and its frame or, of a database, its batch."""
     import pandas as pd
     from great_expectations.datasource.fluent.interfaces import Batch
@@ -146,14 +152,39 @@ def _engine_of(gx: Any, data: Any) -> tuple[str, Any]:
 
 
 def _sql_columns(batch: Any) -> dict[str, Column]:
-    from great_expectations.metrics.batch import BatchColumnTypes
-
     found = {}
-    for column in batch.compute_metrics(BatchColumnTypes()).value:
+    for column in _metric(batch, "BatchColumnTypes"):
         kinds = {kind.__name__.upper() for kind in type(column.type).__mro__}
         family = next((family for family, names in _SQL.items() if not kinds.isdisjoint(names)), "other")
         found[column.name] = Column(family, zoned=bool(getattr(column.type, "timezone", False)))
     return found
+
+
+def _metric(batch: Any, name: str) -> Any:
+    """Return one of GX's metrics of a whole batch.
+
+    Raises:
+        CannotDecide: the database failed.
+    """
+    from great_expectations import metrics
+    from great_expectations.metrics.metric_results import MetricErrorResult
+
+    found = batch.compute_metrics(getattr(metrics, name)())
+    if isinstance(found, MetricErrorResult):
+        raise CannotDecide("the database could not tell the table's columns and rows", where="batch")
+    return found.value
+
+
+@contextmanager
+def _failing() -> Iterator[None]:
+    """Say that Spark failed, without its words, which may quote a value."""
+    from py4j.protocol import Py4JError
+    from pyspark.errors import PySparkException
+
+    try:
+        yield
+    except (PySparkException, Py4JError):
+        raise CannotDecide("Spark could not read the frame", where="batch", hint="see its log") from None
 
 
 def _add_frame(tally: Tally, batches: _Batches, frame: Any, account: str | None, now: datetime) -> None:

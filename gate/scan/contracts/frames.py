@@ -1,4 +1,4 @@
-"""Makes the columns of a pandas or Spark frame ready to be checked: text that reads as numbers or moments becomes such."""
+"""Makes columns of a pandas or Spark frame ready to be checked: text that reads as numbers or moments becomes such."""
 
 from __future__ import annotations
 
@@ -91,10 +91,15 @@ def _read(series: Any, families: Collection[str]) -> tuple[Any, Column]:
 
 
 def _naive(series: Any) -> Any:
-    """Return moments in UTC without saying so, in nanoseconds: what GX compares fast."""
+    """Return moments in UTC without saying so; in nanoseconds, which GX compares fast, where the years allow it."""
+    from pandas.errors import OutOfBoundsDatetime
+
     if series.dt.tz is not None:
         series = series.dt.tz_convert("UTC").dt.tz_localize(None)
-    return series.dt.as_unit("ns")
+    try:
+        return series.dt.as_unit("ns")
+    except OutOfBoundsDatetime:
+        return series.dt.as_unit("us")
 
 
 def each_pandas(frame: Any, column: str) -> Any:

@@ -108,7 +108,8 @@ def load_contracts(folder: Path | None = None) -> Mapping[str, tuple[Rule, ...]]
 
 def _rule(category: str, body: Mapping[str, Any], path: Path) -> Rule:
     kind = next(name for name in KINDS if name in body)
-    asked, more = body[kind], {}
+    asked = body[kind]
+    more: dict[str, Any] = {}
     match kind:
         case "account" | "format":
             more = {"pattern": compiled(asked, path).pattern}

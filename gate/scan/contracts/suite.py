@@ -1,4 +1,4 @@
-"""Writes contracts as a suite of Great Expectations: built-in expectations only, fitted to the columns that are there."""
+"""Writes contracts as a suite of Great Expectations: built-in expectations only, fitted to the columns there are."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _TYPES: dict[str, dict[str, tuple[str, ...]]] = {
         "sql": ("TEXT", "VARCHAR", "CHAR", "NVARCHAR", "NCHAR", "CLOB", "String", "Text"),
     },
     "moment": {
-        "pandas": ("datetime64[ns]", "Timestamp", "datetime", "date"),
+        "pandas": ("datetime64[ns]", "datetime64[us]", "Timestamp", "datetime", "date"),
         "spark": ("TimestampType", "TimestampNTZType", "DateType"),
         "sql": ("TIMESTAMP", "DATETIME", "DATE", "DateTime", "Date"),
     },
