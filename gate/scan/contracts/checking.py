@@ -21,7 +21,7 @@ ROWS = 500_000  # of a dataset that are in memory at a time
 NO_TABLES = "its files are no tables"
 NO_RULES = "no rule of these categories is about its columns"
 _SQL = {
-    "text": ("TEXT", "VARCHAR", "CHAR", "NVARCHAR", "NCHAR", "CLOB", "STRING"),
+    "text": ("TEXT", "VARCHAR", "CHAR", "CHARACTER", "NVARCHAR", "NCHAR", "CLOB", "STRING"),
     "whole": ("INTEGER", "BIGINT", "SMALLINT"),
     "number": ("NUMERIC", "DECIMAL", "REAL", "FLOAT", "DOUBLE", "DOUBLE_PRECISION"),
     "moment": ("TIMESTAMP", "DATETIME", "DATE"),
@@ -152,12 +152,20 @@ def _engine_of(data: Any) -> tuple[str, Any]:
 
 
 def _sql_columns(batch: Any) -> dict[str, Column]:
-    found = {}
-    for column in _metric(batch, "BatchColumnTypes"):
-        kinds = {kind.__name__.upper() for kind in type(column.type).__mro__}
-        family = next((family for family, names in _SQL.items() if not kinds.isdisjoint(names)), "other")
-        found[column.name] = Column(family, zoned=bool(getattr(column.type, "timezone", False)))
-    return found
+    return {column.name: _sql_column(column.type) for column in _metric(batch, "BatchColumnTypes")}
+
+
+def _sql_column(kind: Any) -> Column:
+    """Read a column's type: of some databases GX tells its text, of others SQLAlchemy's type."""
+    if isinstance(kind, str):
+        told = kind.upper()
+        words = {"ARRAY"} if "[" in told else {re.split(r"\W", told)[0]}
+        zoned = "WITH TIME ZONE" in told
+    else:
+        words = {one.__name__.upper() for one in type(kind).__mro__}
+        zoned = bool(getattr(kind, "timezone", False))
+    family = next((family for family, names in _SQL.items() if not words.isdisjoint(names)), "other")
+    return Column(family, zoned, str(kind) if isinstance(kind, str) else "")
 
 
 def _metric(batch: Any, name: str) -> Any:

@@ -125,18 +125,32 @@ _SPARK = {
 }
 
 
+_ZONELESS = ("string", "timestamp_ntz", "date")
+
+
 def ready_spark(frame: Any, wanted: Wanted) -> Ready:
     """Return the wanted columns of a Spark frame; those that are not there are left out."""
-    from pyspark.sql import functions
-
     names = [name for name in wanted if frame.columns.count(name) == 1]
     kept = frame.select(*(frame[_quoted(name)] for name in names))
     for name in names:
-        if "moment" in wanted[name] and kept.schema[name].dataType.typeName() == "string":
-            read = kept.withColumn(name, functions.try_to_timestamp(kept[_quoted(name)]))
+        if "moment" in wanted[name] and kept.schema[name].dataType.typeName() in _ZONELESS:
+            read = kept.withColumn(name, _instants(kept[_quoted(name)]))
             if not _lost(kept, read, name):
                 kept = read
     return Ready(kept, {name: _spark_column(kept.schema[name].dataType.typeName()) for name in names})
+
+
+def _instants(column: Any) -> Any:
+    """Read moments; one that does not say its zone is in UTC, whatever the session's zone."""
+    from pyspark.sql import functions
+
+    text = column.cast("string")
+    zoned = text.rlike("(Z|[+-][0-9]{2}:?[0-9]{2})$")
+    day = functions.concat(text, functions.lit("T00:00:00Z"))
+    other = functions.concat(text, functions.lit("Z"))
+    return functions.try_to_timestamp(
+        functions.when(zoned, text).when(text.rlike("^[0-9]{4}-[0-9]{2}-[0-9]{2}$"), day).otherwise(other)
+    )
 
 
 def _lost(before: Any, after: Any, name: str) -> bool:

@@ -48,10 +48,16 @@ class Column:
     Attributes:
         family: `text`, `whole`, `number`, `moment`, `list` or `other`.
         zoned: moments of it know their zone.
+        kind: what a database that compares types by their text calls its type; else empty.
     """
 
     family: str
     zoned: bool = False
+    kind: str = ""
+
+    def fits(self, family: str) -> bool:
+        """Whether it is of a family; whole numbers are numbers."""
+        return self.family == family or (family == "number" and self.family == "whole")
 
 
 def great_expectations() -> ModuleType:
@@ -129,12 +135,12 @@ def _expected(rule: Rule, column: Column, now: datetime, engine: str) -> Expecte
             alike = [] if column.family == "whole" else [_like(rule.pattern, rule.share)]
             return [("ExpectColumnValuesToNotBeNull", {}), *alike]
         case "format":
-            return [_like(rule.pattern, rule.share)] if column.family == "text" else [_typed("text", engine)]
+            return [_like(rule.pattern, rule.share)] if column.family == "text" else [_typed("text", column, engine)]
         case "type":
-            return [_typed(rule.family, engine)]
+            return [_typed(rule.family, column, engine)]
         case "range":
-            if column.family not in ("whole", "number"):
-                return [_typed("number", engine)]
+            if not column.fits("number"):
+                return [_typed("number", column, engine)]
             limits = {"min_value": rule.least, "max_value": rule.most, "mostly": rule.share}
             return [("ExpectColumnValuesToBeBetween", limits)]
         case _:
@@ -145,8 +151,9 @@ def _like(pattern: str, share: float) -> tuple[str, dict[str, Any]]:
     return "ExpectColumnValuesToMatchRegex", {"regex": pattern, "mostly": share}
 
 
-def _typed(family: str, engine: str) -> tuple[str, dict[str, Any]]:
-    return "ExpectColumnValuesToBeInTypeList", {"type_list": list(_TYPES[family][engine])}
+def _typed(family: str, column: Column, engine: str) -> tuple[str, dict[str, Any]]:
+    own = (column.kind,) if column.kind and column.fits(family) else ()
+    return "ExpectColumnValuesToBeInTypeList", {"type_list": [*_TYPES[family][engine], *own]}
 
 
 def _timely(rule: Rule, column: Column, now: datetime, engine: str) -> Expected:
@@ -154,7 +161,7 @@ def _timely(rule: Rule, column: Column, now: datetime, engine: str) -> Expected:
 
     Numbers may count seconds or milliseconds, from whenever: nothing is asked of them.
     """
-    if column.family in ("whole", "number"):
+    if column.fits("number"):
         return []
     least = None if rule.days is None else now - timedelta(days=rule.days)
     most = None if rule.future else now
@@ -164,7 +171,7 @@ def _timely(rule: Rule, column: Column, now: datetime, engine: str) -> Expected:
         told = {name: moment and moment.replace(tzinfo=zone) for name, moment in limits.items()}
         return [("ExpectColumnValuesToBeBetween", told)]
     if engine != "sql" or column.family != "text":
-        return [_typed("moment", engine)]
+        return [_typed("moment", column, engine)]
     day = timedelta(days=1)
     return [
         _like(_ISO, 1.0),
