@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gate.cli.output import say, say_json, table
-from gate.domain.contract import Outcome
+from gate.domain.contract import Outcome, Severity
 
 if TYPE_CHECKING:
     from gate.domain.contract import ContractOutcome, RuleOutcome
@@ -15,11 +16,11 @@ if TYPE_CHECKING:
 CODES = {None: 0, Outcome.PASSED: 0, Outcome.FAILED: 1, Outcome.ERRORED: 4}
 
 
-def check_contract(dataset: Dataset, categories: Sequence[str], *, as_json: bool) -> int:
+def check_contract(dataset: Dataset, categories: Sequence[str], rules: Path | None, *, as_json: bool) -> int:
     """Check the contracts, print the outcomes, and return the exit code.
 
     Raises:
-        InputError: an unknown category, or Great Expectations is not installed.
+        InputError: an unknown category, a rule that cannot be read, or Great Expectations is not installed.
         DatasetError: the dataset cannot be read.
     """
     from gate.domain.instants import utc_now
@@ -27,7 +28,7 @@ def check_contract(dataset: Dataset, categories: Sequence[str], *, as_json: bool
     from gate.service.tagging import parse_categories
 
     words = sorted(category.value for category in parse_categories(categories))
-    found = check_dataset_contract(dataset, words, utc_now())
+    found = check_dataset_contract(dataset, words, utc_now(), rules)
     if as_json:
         say_json(found.to_dict())
     else:
@@ -51,8 +52,9 @@ def _found(rule: RuleOutcome) -> str:
     """Say in counts what was found."""
     if rule.error:
         return rule.error
-    said = [f"{rule.unexpected:,} do not fit"] if rule.unexpected else []
-    said += [f"{rule.empty:,} empty"] if rule.empty else []
-    warned = ["only a warning"] if rule.outcome is Outcome.FAILED and rule.severity == "warning" else []
-    looked = [f"of {rule.values:,}"] if said else [f"{rule.values:,} values"] if rule.values else ["the column's type"]
-    return " ".join([", ".join(said), *looked, *warned]).strip()
+    odd = [f"{rule.unexpected:,} do not fit"] if rule.unexpected else []
+    odd += [f"{rule.empty:,} empty"] if rule.empty else []
+    looked = f"{rule.values:,} values" if rule.values else "the column's type"
+    said = f"{', '.join(odd)} of {rule.values:,}" if odd else looked
+    warns = rule.outcome is Outcome.FAILED and rule.severity is Severity.WARNING
+    return f"{said}, only a warning" if warns else said

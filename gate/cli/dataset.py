@@ -62,6 +62,9 @@ def contract(
     uri: Uri,
     category: Annotated[list[str], typer.Option("--category", help="A category; repeat for more.")],
     account: Account = None,
+    rules: Annotated[
+        Path | None, typer.Option("--rules", help="Folder of category files; default: those shipped.", exists=True)
+    ] = None,
     as_json: bool = JSON,
 ) -> None:
     """Check what the contracts of these categories ask of the dataset's tables. Nothing is recorded.
@@ -70,7 +73,7 @@ def contract(
     """
     from gate.cli.contract import check_contract
 
-    code = check_contract(named(uri, account, None), category, as_json=as_json)
+    code = check_contract(named(uri, account, None), category, rules, as_json=as_json)
     if code:
         raise typer.Exit(code)
 

@@ -77,26 +77,40 @@ class TestPandas(ContractsInEveryEngine):
         batch = asset.add_batch_definition_whole_dataframe("all").get_batch({"dataframe": pd.DataFrame([GOOD])})
         assert check_contract(batch, ["chat"], "account_id", NOW).outcome is Outcome.PASSED
 
+    def test_the_context_of_the_process_stays_its_own(self) -> None:
+        gx = checking.great_expectations()
+        mine = gx.get_context(mode="ephemeral")
+        check_contract(pd.DataFrame([GOOD]), ["chat"], "account_id", NOW)
+        frames = (
+            mine.data_sources.add_pandas("own").add_dataframe_asset("f").add_batch_definition_whole_dataframe("all")
+        )
+        suite = mine.suites.add(gx.ExpectationSuite(name="own"))
+        validation = mine.validation_definitions.add(gx.ValidationDefinition(name="own", data=frames, suite=suite))
+        check_contract(pd.DataFrame([GOOD]), ["chat"], "account_id", NOW)
+        assert validation.run(batch_parameters={"dataframe": pd.DataFrame([GOOD])}).success
+
     def test_something_else_is_refused(self) -> None:
         with pytest.raises(InputError, match="a list cannot be checked"):
             check_contract([GOOD], ["chat"], None, NOW)
 
 
+@pytest.mark.slow
 class TestSqlite(ContractsInEveryEngine):
     @pytest.fixture
     def make(self, tmp_path: Path) -> Make:
         return lambda rows, kinds: sqlite_table(tmp_path / "data.db", rows, kinds)
 
-    def test_a_rule_that_the_database_cannot_compute_is_errored(self, tmp_path: Path) -> None:
-        rows = [{"account_id": value, "text": "hello"} for value in ("acme", b"\xff\x00" + SECRET.encode())]
-        batch = sqlite_table(tmp_path / "data.db", rows, {"account_id": "text", "text": "text"})
-        found = check_contract(batch, ["chat"], "account_id", NOW)
-        assert {rule: told[0] for rule, told in not_passed(found).items()} == {"account": Outcome.ERRORED}
-        assert SECRET not in json.dumps(found.to_dict())
-
     def test_a_table_that_is_not_there_is_refused(self, tmp_path: Path) -> None:
         with pytest.raises(InputError, match="no table"):
             sql_table(f"sqlite:///{tmp_path / 'data.db'}", "nothing")
+
+
+def test_a_rule_that_the_database_cannot_compute_is_errored(tmp_path: Path) -> None:
+    rows = [{"account_id": value, "text": "hello"} for value in ("acme", b"\xff\x00" + SECRET.encode())]
+    batch = sqlite_table(tmp_path / "data.db", rows, {"account_id": "text", "text": "text"})
+    found = check_contract(batch, ["chat"], "account_id", NOW)
+    assert {rule: told[0] for rule, told in not_passed(found).items()} == {"account": Outcome.ERRORED}
+    assert SECRET not in json.dumps(found.to_dict())
 
 
 def sqlite_table(path: Path, rows: list[dict[str, Any]], kinds: dict[str, str]) -> Any:
@@ -145,7 +159,7 @@ def test_the_demo_holds_to_its_contracts(lake: Path, path: str, account: str, ca
 @pytest.mark.parametrize("path", ["meetings/recordings", "meetings/transcripts", "phi/hl7"])
 def test_files_that_are_no_tables_are_nothing_to_check(lake: Path, path: str) -> None:
     found = checked(lake / path, "path:{account}/*", "audio", "video", "phi")
-    assert (found.outcome, found.note) == (None, "its files are no tables")
+    assert (found.outcome, found.note) == (None, "its files are no tables of one format")
 
 
 @pytest.mark.parametrize(
@@ -236,6 +250,52 @@ def test_batches_are_added_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_an_account_column_that_is_not_there_cannot_be_decided(lake: Path) -> None:
     with pytest.raises(DatasetError, match="has no column 'tenant'"):
         checked(lake / "meetings/chat/chat.jsonl", "tenant", "chat")
+
+
+OWN = """
+category: telemetry
+title: Readings of our ovens
+question: Does it hold readings of ovens?
+signals: [{id: ovens, weight: 0.9, formats: [oven]}]
+contract:
+  - {id: whole, says: Ovens are counted., columns: ["=count"], type: whole}
+  - {id: number, says: Heat is a number., columns: ["=heat"], type: number}
+  - {id: moment, says: It says when., columns: ["=when"], type: moment}
+  - {id: text, says: It has a name., columns: ["=name"], type: text}
+  - {id: code, says: Nearly all codes are codes., columns: ["=code"], format: '^[A-Z][0-9]$', share: 0.75}
+"""
+FITS = {"count": "7", "heat": "1.5", "when": "2026-01-02", "name": "big", "code": "A1"}
+
+
+def own_rules(tmp_path: Path, suffix: str, *rows: dict[str, Any]) -> dict[str, tuple[Outcome, int, int]]:
+    """Check rows by rules of our own, in a CSV or JSONL file."""
+    (tmp_path / "rules").mkdir(exist_ok=True)
+    (tmp_path / "rules/ovens.yaml").write_text(OWN)
+    path = tmp_path / f"ovens{suffix}"
+    if suffix == ".csv":
+        pd.DataFrame(rows).to_csv(path, index=False)
+    else:
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = check_dataset_contract(dataset(str(path)), ["telemetry"], NOW, tmp_path / "rules")
+    assert len(found.rules) == 5
+    return not_passed(found)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+def test_rules_of_ones_own_on_files(tmp_path: Path, suffix: str) -> None:
+    rows = [FITS, FITS | {"count": None}, FITS | {"heat": "-2e3"}, FITS | {"when": "2026-01-02T03:04:05+02:00"}]
+    assert not own_rules(tmp_path, suffix, *rows)
+    assert not own_rules(tmp_path, suffix, *rows, FITS | {"code": "a1"})
+    odd = own_rules(tmp_path, suffix, FITS, {"count": "1.5", "heat": "x", "when": "x", "name": "y", "code": "z"})
+    assert {rule: told[0] for rule, told in odd.items()} == dict.fromkeys(
+        ("whole", "number", "moment", "code"), Outcome.FAILED
+    )
+
+
+def test_a_share_of_what_is_no_text_is_none(tmp_path: Path) -> None:
+    """A type that does not fit fails whatever share a pattern leaves: nothing was held against the pattern."""
+    assert own_rules(tmp_path, ".jsonl", FITS | {"code": 1}, FITS | {"code": 2})["code"][0] is Outcome.FAILED
+    assert own_rules(tmp_path, ".jsonl", FITS | {"name": 1})["text"][0] is Outcome.FAILED
 
 
 # The suite, and the command

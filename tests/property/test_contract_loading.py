@@ -48,7 +48,7 @@ def loaded(contract: object) -> tuple:
         return load_contracts(Path(folder))["chat"]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(rules(), max_size=4))
 def test_what_follows_the_schema_is_loaded_as_it_stands(contract: list[dict]) -> None:
     contract = [rule | {"id": f"rule-{number}"} for number, rule in enumerate(contract)]
@@ -80,7 +80,7 @@ ANYTHING = st.recursive(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(ANYTHING)
 def test_anything_else_is_refused_by_name_of_its_file(contract: object) -> None:
     told = ""

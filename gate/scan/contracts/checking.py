@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from gate.domain.contract import ContractOutcome
@@ -17,8 +18,8 @@ from gate.scan.contracts.suite import Column, great_expectations
 from gate.scan.contracts.tables import open_tables
 from gate.scan.contracts.tally import Tally
 
-ROWS = 500_000  # of a dataset that are in memory at a time
-NO_TABLES = "its files are no tables"
+ROWS = 250_000  # of a dataset that are in memory at a time
+NO_TABLES = "its files are no tables of one format"
 NO_RULES = "no rule of these categories is about its columns"
 _SQL = {
     "text": ("TEXT", "VARCHAR", "CHAR", "CHARACTER", "NVARCHAR", "NCHAR", "CLOB", "STRING"),
@@ -29,7 +30,9 @@ _SQL = {
 }
 
 
-def check_contract(data: Any, categories: Iterable[str], account: str | None, now: datetime) -> ContractOutcome:
+def check_contract(
+    data: Any, categories: Iterable[str], account: str | None, now: datetime, rules: Path | None = None
+) -> ContractOutcome:
     """Check the contracts of the categories on data in its own engine; nothing is recorded.
 
     Args:
@@ -38,39 +41,43 @@ def check_contract(data: Any, categories: Iterable[str], account: str | None, no
         categories: category words.
         account: the account column; `None`: accounts are named elsewhere.
         now: the instant that ages are measured from.
+        rules: a folder of categories' files instead of those shipped.
 
     Raises:
-        InputError: Great Expectations is not installed, or the data is none of these.
+        InputError: Great Expectations is not installed, the data is none of these, or a rule cannot be read.
         CannotDecide: the engine failed.
     """
     gx, words = great_expectations(), tuple(sorted(set(categories)))
     engine, held = _engine_of(data)
     if engine == "sql":
         columns = _sql_columns(held)
-        tally = Tally(bind(words, columns, account))
+        tally = Tally(bind(words, columns, account, rules))
         tally.rows = _metric(held, "BatchRowCount")
         tally.add(held, columns, now, engine)
         return tally.outcome(words, now, gx.__version__, NO_RULES)
-    tally = Tally(bind(words, map(str, held.columns), account))
-    with _failing() if engine == "spark" else nullcontext():
+    tally = Tally(bind(words, map(str, held.columns), account, rules))
+    with _context(gx) as context, _failing() if engine == "spark" else nullcontext():
         tally.rows = len(held) if engine == "pandas" else held.count()
-        _add_frame(tally, _Batches(gx, engine), held, account, now)
+        _add_frame(tally, _Batches(context, engine), held, account, now)
     return tally.outcome(words, now, gx.__version__, NO_RULES)
 
 
-def check_dataset_contract(dataset: Dataset, categories: Iterable[str], now: datetime) -> ContractOutcome:
+def check_dataset_contract(
+    dataset: Dataset, categories: Iterable[str], now: datetime, rules: Path | None = None
+) -> ContractOutcome:
     """Check the contracts of the categories on every row of a dataset's tables; nothing is recorded.
 
-    Only the columns that rules are about are read, 500,000 rows at a time. CSV is text, which counts as numbers or
+    Only the columns that rules are about are read, 250,000 rows at a time. CSV is text, which counts as numbers or
     moments where it reads as such.
 
     Args:
         dataset: what to check; an account column it names is checked, another locator is not a column's matter.
         categories: category words.
         now: the instant that ages are measured from.
+        rules: a folder of categories' files instead of those shipped.
 
     Raises:
-        InputError: Great Expectations is not installed.
+        InputError: Great Expectations is not installed, or a rule cannot be read.
         DatasetError: missing, empty, unreadable, no such account column.
     """
     words = tuple(sorted(set(categories)))
@@ -78,14 +85,15 @@ def check_dataset_contract(dataset: Dataset, categories: Iterable[str], now: dat
     with open_tables(dataset) as opened:
         if opened is None:
             return ContractOutcome(words, (), 0, now, note=NO_TABLES)
-        tally = Tally(bind(words, opened.names, account))
+        tally = Tally(bind(words, opened.names, account, rules))
         if not tally.bounds:
             return ContractOutcome(words, (), 0, now, note=NO_RULES)
         gx = great_expectations()
-        batches = _Batches(gx, "pandas")
-        for frame in opened.frames(sorted({bound.column for bound in tally.bounds}), ROWS):
-            tally.rows += len(frame)
-            _add_frame(tally, batches, frame, account, now)
+        with _context(gx) as context:
+            batches = _Batches(context, "pandas")
+            for frame in opened.frames(sorted({bound.column for bound in tally.bounds}), ROWS):
+                tally.rows += len(frame)
+                _add_frame(tally, batches, frame, account, now)
     return tally.outcome(words, now, gx.__version__, NO_RULES)
 
 
@@ -102,28 +110,41 @@ def sql_table(url: str, table: str) -> Any:
     gx = great_expectations()
     from great_expectations.datasource.fluent.interfaces import TestConnectionError
 
-    sources = _context(gx).data_sources
-    special = {"sqlite": sources.add_sqlite, "postgresql": sources.add_postgres}
-    add = special.get(re.split(r"\W", url)[0], sources.add_sql)
+    with _context(gx) as context:
+        sources = context.data_sources
+        special = {"sqlite": sources.add_sqlite, "postgresql": sources.add_postgres}
+        add = special.get(re.split(r"\W", url)[0], sources.add_sql)
+        try:
+            asset = add("tables", connection_string=url).add_table_asset(table, table_name=table)
+        except TestConnectionError:  # its words may hold a password
+            raise InputError("is no table that can be reached", where=table[:100], hint="check URL and name") from None
+        return asset.add_batch_definition_whole_table("all").get_batch()
+
+
+@contextmanager
+def _context(gx: Any) -> Iterator[Any]:
+    """Make a context that lives in memory and draws nothing on the terminal; the process' own one stands afterwards."""
+    from great_expectations.data_context.data_context.context_factory import project_manager
+    from great_expectations.exceptions.exceptions import DataContextRequiredError
+
     try:
-        asset = add("tables", connection_string=url).add_table_asset(table, table_name=table)
-    except TestConnectionError:  # its words may hold a password
-        raise InputError("is no table that can be reached", where=table[:100], hint="check URL and name") from None
-    return asset.add_batch_definition_whole_table("all").get_batch()
-
-
-def _context(gx: Any) -> Any:
-    """Return a context that lives in memory and draws nothing on the terminal."""
-    context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = {"globally": False}
-    return context
+        before = project_manager.get_current_project()
+    except DataContextRequiredError:
+        before = None
+    try:
+        context = gx.get_context(mode="ephemeral")
+        context.variables.progress_bars = {"globally": False}
+        yield context
+    finally:
+        if before is not None:  # a batch of `sql_table` needs one
+            project_manager.set_project(before)
 
 
 class _Batches:
     """Makes batches of frames."""
 
-    def __init__(self, gx: Any, engine: str) -> None:
-        sources = _context(gx).data_sources
+    def __init__(self, context: Any, engine: str) -> None:
+        sources = context.data_sources
         source = sources.add_spark("frames") if engine == "spark" else sources.add_pandas("frames")
         self._all = source.add_dataframe_asset("frame").add_batch_definition_whole_dataframe("all")
         self.engine = engine
@@ -217,5 +238,5 @@ def _wanted(bounds: Iterable[Bound]) -> Wanted:
             case "time":
                 families.add("moment")
             case "type":
-                families.add(bound.rule.family)
+                families.add("number" if bound.rule.family == "whole" else bound.rule.family)
     return wanted

@@ -45,7 +45,7 @@ def _series(series: Any, families: Collection[str]) -> tuple[Any, Column]:
     if types.is_datetime64_any_dtype(dtype):
         return _naive(series), Column("moment")
     if types.is_integer_dtype(dtype):
-        return series.astype("Int64"), Column("whole")
+        return series.astype("Int64" if series.hasnans else "int64"), Column("whole")  # GX is fast with the latter
     if types.is_float_dtype(dtype):
         return series.astype("float64"), Column("number")
     return _objects(series.astype(object).where(series.notna(), None), families)
@@ -83,7 +83,7 @@ def _read(series: Any, families: Collection[str]) -> tuple[Any, Column]:
     if "number" in families or "moment" in families:
         numbers = pd.to_numeric(series, errors="coerce", dtype_backend="numpy_nullable")
         if not (odd := numbers.isna() & series.notna()).any():
-            return numbers, Column("whole" if pd.api.types.is_integer_dtype(numbers.dtype) else "number")
+            return _series(numbers, ())
         if "moment" not in families:
             mixed = numbers.astype(object).where(~odd, series)
         return mixed.where(series.notna(), None), Column("other")

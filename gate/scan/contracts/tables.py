@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -30,7 +30,7 @@ class Opened:
         return tuple(self.table.columns)
 
     def frames(self, columns: Sequence[str], rows: int) -> Iterator[Any]:
-        """Yield pandas frames of at most so many rows: whole numbers stay whole where there are nulls, too.
+        """Yield pandas frames of about so many rows: whole numbers stay whole where there are nulls, too.
 
         Raises:
             DatasetError: the data cannot be parsed.
@@ -41,8 +41,21 @@ class Opened:
         kept = {pa.int64(): pd.Int64Dtype(), pa.int32(): pd.Int32Dtype(), pa.bool_(): pd.BooleanDtype()}
         with reading(self.dataset):
             query = self.con.compile(self.table.select(*columns))
-            for batch in self.con.con.sql(query).to_arrow_reader(rows):  # Ibis 12 asks DuckDB 2 for an old name
-                yield batch.to_pandas(types_mapper=kept.get)
+            reader = self.con.con.sql(query).to_arrow_reader(rows)  # Ibis 12 asks DuckDB 2 for an old name
+            for batches in _gathered(reader, rows):
+                yield pa.Table.from_batches(batches).to_pandas(types_mapper=kept.get)
+
+
+def _gathered(reader: Iterable[Any], rows: int) -> Iterator[list[Any]]:
+    """Put batches together, for they end where a file or a row group ends, and each costs a validation."""
+    batches: list[Any] = []
+    for batch in reader:
+        batches.append(batch)
+        if sum(one.num_rows for one in batches) >= rows:
+            yield batches
+            batches = []
+    if batches:
+        yield batches
 
 
 @contextmanager
