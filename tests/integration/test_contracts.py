@@ -233,6 +233,14 @@ def test_partitions_are_columns(tmp_path: Path) -> None:
     assert "account" in outcomes(found)
 
 
+def test_no_rows_are_nothing_to_check(tmp_path: Path) -> None:
+    (tmp_path / "chat.csv").write_text("account_id,text\n")
+    parquet.write_table(pa.table({"text": pa.array([], pa.string())}), tmp_path / "chat.parquet")
+    for name, account in (("chat.csv", "account_id"), ("chat.parquet", None)):
+        found = checked(tmp_path / name, account, "chat")
+        assert (found.outcome, found.rows, found.note) == (None, 0, "there are no rows")
+
+
 def test_batches_are_added_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Shares are of all rows: a batch that alone would be short of senders changes nothing."""
     monkeypatch.setattr(checking, "ROWS", 10)

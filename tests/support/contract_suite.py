@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -79,6 +79,13 @@ class ContractsInEveryEngine:
         assert not not_passed(chat({"sent_at": end}))
         assert not_passed(chat({"sent_at": end + timedelta(seconds=1)})) == {"sent": (Outcome.FAILED, 0, 1)}
 
+    def test_the_instant_counts_whatever_its_zone(self, make: Any) -> None:
+        rows = [GOOD | {"sent_at": NOW.replace(tzinfo=None) - timedelta(minutes=1)}]
+        berlin = NOW.astimezone(timezone(timedelta(hours=2)))
+        assert not not_passed(check_contract(make(rows, KINDS), ["chat"], "account_id", berlin))
+        earlier = (NOW - timedelta(minutes=2)).astimezone(timezone(timedelta(hours=2)))
+        assert set(not_passed(check_contract(make(rows, KINDS), ["chat"], "account_id", earlier))) == {"sent"}
+
     def test_numbers_out_of_range_fail(self, chat: Any) -> None:
         assert not_passed(chat({"reply_minutes": -1})) == {"reply-time": (Outcome.FAILED, 0, 1)}
 
@@ -88,6 +95,10 @@ class ContractsInEveryEngine:
 
     def test_nulls_are_nothing_that_does_not_fit(self, chat: Any) -> None:
         assert not not_passed(chat({"sent_at": None, "reply_minutes": None}))
+
+    def test_no_rows_are_nothing_to_check(self, make: Any) -> None:
+        found = check_contract(make([], KINDS), ["chat"], "account_id", NOW)
+        assert (found.outcome, found.rules, found.rows, found.note) == (None, (), 0, "there are no rows")
 
     def test_nothing_but_nulls_fails_only_where_something_must_be(self, chat: Any) -> None:
         nothing = dict.fromkeys(GOOD)

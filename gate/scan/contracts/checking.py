@@ -16,11 +16,10 @@ from gate.scan.contracts.frames import Ready, Wanted, each_pandas, each_spark, r
 from gate.scan.contracts.rules import Bound, bind
 from gate.scan.contracts.suite import Column, great_expectations
 from gate.scan.contracts.tables import open_tables
-from gate.scan.contracts.tally import Tally
+from gate.scan.contracts.tally import NO_RULES, Tally
 
 ROWS = 250_000  # of a dataset that are in memory at a time
 NO_TABLES = "its files are no tables of one format"
-NO_RULES = "no rule of these categories is about its columns"
 _SQL = {
     "text": ("TEXT", "VARCHAR", "CHAR", "CHARACTER", "NVARCHAR", "NCHAR", "CLOB", "STRING"),
     "whole": ("INTEGER", "BIGINT", "SMALLINT"),
@@ -52,14 +51,14 @@ def check_contract(
     if engine == "sql":
         columns = _sql_columns(held)
         tally = Tally(bind(words, columns, account, rules))
-        tally.rows = _metric(held, "BatchRowCount")
+        tally.rows = int(_metric(held, "BatchRowCount"))
         tally.add(held, columns, now, engine)
-        return tally.outcome(words, now, gx.__version__, NO_RULES)
+        return tally.outcome(words, now, gx.__version__)
     tally = Tally(bind(words, map(str, held.columns), account, rules))
     with _context(gx) as context, _failing() if engine == "spark" else nullcontext():
         tally.rows = len(held) if engine == "pandas" else held.count()
         _add_frame(tally, _Batches(context, engine), held, account, now)
-    return tally.outcome(words, now, gx.__version__, NO_RULES)
+    return tally.outcome(words, now, gx.__version__)
 
 
 def check_dataset_contract(
@@ -94,7 +93,7 @@ def check_dataset_contract(
             for frame in opened.frames(sorted({bound.column for bound in tally.bounds}), ROWS):
                 tally.rows += len(frame)
                 _add_frame(tally, batches, frame, account, now)
-    return tally.outcome(words, now, gx.__version__, NO_RULES)
+    return tally.outcome(words, now, gx.__version__)
 
 
 def sql_table(url: str, table: str) -> Any:

@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from gate.domain.canonical import digest
+from gate.domain.instants import checked_instant
 from gate.errors import InputError
 from gate.scan.contracts.rules import Bound, Rule, bind
 
@@ -98,14 +99,14 @@ def contract_suite(
         engine: `pandas`, `spark` or `sql`: how types are called.
 
     Raises:
-        InputError: Great Expectations is not installed.
+        InputError: Great Expectations is not installed, or the instant has no zone.
     """
     return suite_of(bind(categories, columns, account), columns, now, engine)
 
 
 def suite_of(bounds: Iterable[Bound], columns: Mapping[str, Column], now: datetime, engine: str) -> Any:
     """Return the suite of rules with their columns; each expectation's `meta` names the `Bound.key` it is of."""
-    gx = great_expectations()
+    gx, now = great_expectations(), checked_instant(now)
     suite = gx.ExpectationSuite(name="contract")
     for bound in bounds:
         column = columns.get(bound.column, Column("text"))

@@ -13,6 +13,8 @@ from gate.domain.contract import ContractOutcome, Outcome, RuleOutcome
 from gate.scan.contracts.rules import Bound
 from gate.scan.contracts.suite import Column, suite_digest, suite_of
 
+NO_ROWS = "there are no rows"
+NO_RULES = "no rule of these categories is about its columns"
 _RAISED = re.compile(r"^(?:\w+\.)*(\w+(?:Error|Exception))\b", re.MULTILINE)
 _NOT_NULL = "expect_column_values_to_not_be_null"
 _OF_ALL = ("expect_column_min_to_be_between", "expect_column_max_to_be_between")
@@ -83,36 +85,45 @@ class Tally:
             count = self._counts.setdefault(key, _Count())
             if len(mine) < asked.count(key):
                 count.error = "NoResult"
-            for place, result in enumerate(mine):
-                _add(count, result, first=place == 0)
+            for result in mine:
+                _add(count, result)
+            _add_values(count, mine)
 
-    def outcome(self, categories: tuple[str, ...], now: datetime, version: str, note: str) -> ContractOutcome:
+    def outcome(self, categories: tuple[str, ...], now: datetime, version: str) -> ContractOutcome:
         """Return what came of it; a rule that asked nothing of its column is left out.
 
         Args:
             categories: whose contracts they are.
             now: the instant of the check.
             version: of Great Expectations.
-            note: what to say when nothing was asked at all.
         """
         found = [(bound, self._counts[bound.key]) for bound in self.bounds if bound.key in self._counts]
-        if not found:
-            return ContractOutcome(categories, (), self.rows, now, note=note)
+        if not self.rows or not found:  # for GX, everything holds of no rows
+            return ContractOutcome(categories, (), self.rows, now, note=NO_RULES if self.rows else NO_ROWS)
         rules = tuple(_said(bound, count) for bound, count in found)
         return ContractOutcome(categories, rules, self.rows, now, suite_digest([bound for bound, _ in found]), version)
 
 
-def _add(count: _Count, result: Any, *, first: bool) -> None:
-    """Add one result; values are counted once for all expectations of a rule."""
+def _add_values(count: _Count, results: Sequence[Any]) -> None:
+    """Count the values that were looked at: once, for all expectations of a rule are about the same."""
+    counted = next((result for result in results if "element_count" in result.result), None)
+    if counted is not None:
+        count.values += int(counted.result["element_count"] or 0)
+        count.empty += int(counted.result[_nulls(counted)] or 0)
+
+
+def _nulls(result: Any) -> str:
+    return "unexpected_count" if result.expectation_config.type == _NOT_NULL else "missing_count"
+
+
+def _add(count: _Count, result: Any) -> None:
+    """Add what one result says."""
     if error := _raised(result.exception_info):
         count.error = error
         return
     config, found = result.expectation_config, result.result
-    if "element_count" in found:
-        nulls = found["unexpected_count"] if config.type == _NOT_NULL else found.get("missing_count") or 0
-        count.values += found["element_count"] if first else 0
-        count.empty += nulls if first else 0
-        count.unexpected += 0 if config.type == _NOT_NULL else found["unexpected_count"]
+    if "element_count" in found and config.type != _NOT_NULL:
+        count.unexpected += int(found["unexpected_count"] or 0)
     if result.success or (config.type in _OF_ALL and found.get("observed_value") is None):  # GX fails those of nothing
         return
     if config.kwargs.get("mostly", 1) < 1:
