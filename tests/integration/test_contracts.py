@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
@@ -23,8 +25,10 @@ from gate.domain.dataset import dataset
 from gate.errors import DatasetError, InputError
 from gate.scan.contracts import checking
 from gate.scan.contracts.checking import check_contract, check_dataset_contract, sql_table
+from gate.scan.contracts.rules import bind
 from gate.scan.contracts.suite import Column, contract_suite
-from support.contract_suite import GOOD, KINDS, NOW, SECRET, ContractsInEveryEngine, not_passed, outcomes
+from gate.scan.contracts.tally import Tally
+from support.contract_suite import GOOD, KINDS, NOW, SECRET, SENT, ContractsInEveryEngine, not_passed, outcomes
 
 pytestmark = pytest.mark.xdist_group("great_expectations")  # its import takes 6 s and 240 MB: once is enough
 Make = Callable[..., Any]
@@ -59,6 +63,39 @@ class TestPandas(ContractsInEveryEngine):
         found = check_contract(frame, ["chat"], "account_id", NOW)
         assert set(not_passed(found)) == {"account"}
         assert found.rows == 2
+
+    @pytest.mark.parametrize(
+        ("values", "kind", "outcome"),
+        [
+            ([np.int64(1), np.int64(-2)], "object", Outcome.FAILED),
+            ([1, 2**63 + 5], "uint64", Outcome.PASSED),
+            ([Decimal("1.5"), Decimal("-1.5")], "object", Outcome.FAILED),
+            ([1, True], "object", Outcome.ERRORED),  # true is an int to Python, so the type fits
+            ([1, None, -4], pd.ArrowDtype(pa.int64()), Outcome.FAILED),
+            (["1", "2" * 30], "str", Outcome.PASSED),
+            ([True, False], "bool", Outcome.FAILED),
+            ([timedelta(1)], "object", Outcome.FAILED),
+        ],
+    )
+    def test_numbers_of_every_kind(self, values: list[Any], kind: Any, outcome: Outcome) -> None:
+        frame = pd.DataFrame({"reply_minutes": pd.Series(values, dtype=kind)})
+        assert check_contract(frame, ["chat"], None, NOW).outcome is outcome
+
+    @pytest.mark.parametrize("far", [date(1, 1, 1), date(9999, 12, 31), "9999-12-31", "0001-01-01", "99999-12-31"])
+    def test_moments_beyond_what_a_frame_can_hold(self, far: Any) -> None:
+        frame = pd.DataFrame({"sent_at": [str(SENT) if isinstance(far, str) else SENT.date(), far]})
+        assert not_passed(check_contract(frame, ["chat"], None, NOW)) == {"sent": (Outcome.FAILED, 0, 1)}
+
+    def test_a_rule_that_was_not_asked_is_errored(self) -> None:
+        """A frame of which we were told a type too little: that the type is right does not answer the rule."""
+        frame = pd.DataFrame({"reply_minutes": [1, -2]})
+        tally = Tally(bind(["chat"], frame.columns, None))
+        gx = checking.great_expectations()
+        asset = gx.get_context(mode="ephemeral").data_sources.add_pandas("lake").add_dataframe_asset("chat")
+        batch = asset.add_batch_definition_whole_dataframe("all").get_batch({"dataframe": frame})
+        tally.rows = 2
+        tally.add(batch, {"reply_minutes": Column("other")}, NOW, "pandas")
+        assert tally.outcome(("chat",), NOW, "1").outcome is Outcome.ERRORED
 
     def test_zones_count(self) -> None:
         soon = pd.to_datetime(["2026-11-30T10:30:00+02:00"], utc=False)  # half past eight in UTC

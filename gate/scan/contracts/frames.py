@@ -44,7 +44,7 @@ def _series(series: Any, families: Collection[str]) -> tuple[Any, Column]:
         return series, Column("other")
     if types.is_datetime64_any_dtype(dtype):
         return _naive(series), Column("moment")
-    if types.is_integer_dtype(dtype):
+    if types.is_integer_dtype(dtype) and str(dtype).lower() != "uint64":  # which holds more than int64
         return series.astype("Int64" if series.hasnans else "int64"), Column("whole")  # GX is fast with the latter
     if types.is_float_dtype(dtype):
         return series.astype("float64"), Column("number")
@@ -54,6 +54,7 @@ def _series(series: Any, families: Collection[str]) -> tuple[Any, Column]:
 def _objects(series: Any, families: Collection[str]) -> tuple[Any, Column]:
     from datetime import date
     from decimal import Decimal
+    from numbers import Integral, Real
 
     import pandas as pd
 
@@ -62,9 +63,9 @@ def _objects(series: Any, families: Collection[str]) -> tuple[Any, Column]:
         return _read(series, families)
     if all(kind.__name__ in ("list", "tuple", "ndarray") for kind in kinds):
         return series, Column("list")
-    if kinds == {int}:
+    if bool not in kinds and all(issubclass(kind, Integral) for kind in kinds):
         return series, Column("whole")
-    if kinds <= {int, float, Decimal}:
+    if bool not in kinds and all(issubclass(kind, Real | Decimal) for kind in kinds):
         return pd.to_numeric(series).astype("float64"), Column("number")
     if all(issubclass(kind, date) for kind in kinds):  # a datetime is a date, too
         return _naive(pd.to_datetime(series, utc=True, errors="coerce")), Column("moment")

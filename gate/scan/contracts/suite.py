@@ -39,6 +39,7 @@ _TYPES: dict[str, dict[str, tuple[str, ...]]] = {
         "sql": ("TIMESTAMP", "DATETIME", "DATE", "DateTime", "Date"),
     },
 }
+_TYPED = "ExpectColumnValuesToBeInTypeList"
 _ISO = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([T ]|$)"
 
 
@@ -105,7 +106,11 @@ def contract_suite(
 
 
 def suite_of(bounds: Iterable[Bound], columns: Mapping[str, Column], now: datetime, engine: str) -> Any:
-    """Return the suite of rules with their columns; each expectation's `meta` names the `Bound.key` it is of."""
+    """Return the suite of rules with their columns.
+
+    Each expectation's `meta` names the `Bound.key` it is `rule` of; `unfit`: it only says that the column is of a type
+    that the rule cannot be held against, so its success would say nothing.
+    """
     gx, now = great_expectations(), checked_instant(now)
     suite = gx.ExpectationSuite(name="contract")
     for bound in bounds:
@@ -113,7 +118,8 @@ def suite_of(bounds: Iterable[Bound], columns: Mapping[str, Column], now: dateti
         severity = "critical" if bound.rule.severity == "error" else "warning"
         for name, kwargs in _expected(bound.rule, column, now, engine):
             expectation = getattr(gx.expectations, name)
-            meta = {"rule": list(bound.key), "says": bound.rule.says}
+            unfit = name == _TYPED and bound.rule.kind != "type"
+            meta = {"rule": list(bound.key), "says": bound.rule.says, "unfit": unfit}
             suite.expectations.append(expectation(column=bound.column, severity=severity, meta=meta, **kwargs))
     return suite
 
@@ -154,7 +160,7 @@ def _like(pattern: str, share: float) -> tuple[str, dict[str, Any]]:
 
 def _typed(family: str, column: Column, engine: str) -> tuple[str, dict[str, Any]]:
     own = (column.kind,) if column.kind and column.fits(family) else ()
-    return "ExpectColumnValuesToBeInTypeList", {"type_list": [*_TYPES[family][engine], *own]}
+    return _TYPED, {"type_list": [*_TYPES[family][engine], *own]}
 
 
 def _timely(rule: Rule, column: Column, now: datetime, engine: str) -> Expected:

@@ -122,6 +122,8 @@ def _add(count: _Count, result: Any) -> None:
         count.error = error
         return
     config, found = result.expectation_config, result.result
+    if result.success and config.meta["unfit"]:  # the rule itself was not asked
+        count.error = "NotAsked"
     if "element_count" in found and config.type != _NOT_NULL:
         count.unexpected += int(found["unexpected_count"] or 0)
     if result.success or (config.type in _OF_ALL and found.get("observed_value") is None):  # GX fails those of nothing
