@@ -79,6 +79,27 @@ def tag(
 
 
 @app.command()
+def contract(
+    uri: Uri,
+    category: Annotated[list[str], typer.Option("--category", help="A category; repeat for more.")],
+    account: Account = None,
+    rules: Annotated[
+        Path | None, typer.Option("--rules", help="Folder of category files; default: those shipped.", exists=True)
+    ] = None,
+    as_json: bool = JSON,
+) -> None:
+    """Check what the contracts of these categories ask of the dataset's tables. Nothing is recorded.
+
+    Exit code 0: all passed, or nothing to check; 1: something failed; 4: something could not be checked.
+    """
+    from gate.cli.contract import check_contract
+
+    code = check_contract(named(uri, account, None), category, rules, as_json=as_json)
+    if code:
+        raise typer.Exit(code)
+
+
+@app.command()
 def show(uri: Uri, account: Account = None, category_column: CategoryColumn = None, as_json: bool = JSON) -> None:
     """Show the recorded categories of the dataset as its bytes are now."""
     from gate.scan.digest import measure

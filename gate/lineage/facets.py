@@ -18,6 +18,8 @@ from openlineage.client.facet_v2 import (
     test_run,
 )
 
+from gate.domain.contract import ContractOutcome, Severity
+from gate.domain.contract import Outcome as RuleState
 from gate.domain.dataset import Dataset, DatasetVersion
 from gate.domain.words import Category, Verdict
 from gate.lineage.custom import (
@@ -114,6 +116,28 @@ def tag_facets(version: DatasetVersion, tagging: Tagging, *, column: str | None 
         "tags": _category_tags(_by_category(tagging.sources), column or version.dataset.category_column),
     }
     return InputDataset(version.dataset.namespace, version.dataset.name, facets=facets)
+
+
+def contract_assertions(outcome: ContractOutcome) -> Any:
+    """Build the input facet `dataQualityAssertions` of data contracts; a rule that is errored did not succeed.
+
+    Where an input has such a facet already, the assertions of both belong in one.
+    """
+    assertions = [
+        data_quality_assertions_dataset.Assertion(
+            assertion=f"contract.{rule.kind}",
+            success=rule.outcome is RuleState.PASSED,
+            column=rule.column,
+            severity="error" if rule.severity is Severity.ERROR or rule.outcome is RuleState.ERRORED else "warn",
+            name=f"{rule.category}/{rule.rule}",
+            description=rule.says,
+            expected=RuleState.PASSED.value,
+            actual=rule.outcome.value,
+            params={"values": rule.values, "empty": rule.empty, "unexpected": rule.unexpected},
+        )
+        for rule in outcome.rules
+    ]
+    return data_quality_assertions_dataset.DataQualityAssertionsDatasetFacet(assertions=assertions, producer=PRODUCER)
 
 
 def read_inputs(reads: Iterable[Dataset | DatasetVersion]) -> list[InputDataset]:

@@ -47,9 +47,13 @@ def relation(dataset: Dataset, con: Backend) -> Table:
     Raises:
         DatasetError: see `open_source`.
     """
+    return whole_rows(open_source(dataset, con, everything=True))
+
+
+def whole_rows(source: Source) -> Table:
+    """Return the rows of a dataset that was opened with `everything`, as `relation` does."""
     import ibis
 
-    source = open_source(dataset, con, everything=True)
     table = source.table
     for name, values in source.of_path.items():
         if name != PATH_ACCOUNT and name not in table.columns:  # a lookup, where a join would shuffle the rows

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from gate.domain.contract import ContractOutcome
 from gate.domain.dataset import DatasetVersion
 from gate.domain.decision import Citation, Coverage, Decision, Finding
 from gate.domain.instants import parse_instant
@@ -51,7 +52,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class TagView:
-    """One tag of a dataset version."""
+    """One tag of a dataset version; `contract` is what the data contracts of its categories came to, if checked."""
 
     index: int
     recorded_at: datetime
@@ -65,7 +66,7 @@ class TagView:
     questions: tuple[str, ...]
     answers: tuple[str, ...]
     made_from: tuple[str, ...]
-    checks: tuple[tuple[str, str], ...]
+    contract: ContractOutcome | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,35 +165,8 @@ def read_tag(entry: Entry) -> TagView:
         tuple(body.get("questions", ())),
         tuple(body.get("answers", ())),
         tuple(source["name"] for source in body.get("made_from", ())),
-        _checks(body.get("contracts")),
+        ContractOutcome.from_dict(body["contract"]) if body.get("contract") else None,
     )
-
-
-def _checks(found: Any) -> tuple[tuple[str, str], ...]:
-    """Return whatever a tag holds of data contracts as names and outcomes."""
-    if isinstance(found, Mapping):
-        return tuple((str(name), _outcome(value)) for name, value in found.items())
-    if isinstance(found, list):
-        return tuple((_check_name(one, place), _outcome(one)) for place, one in enumerate(found, 1))
-    return ()
-
-
-def _check_name(one: Any, place: int) -> str:
-    names = ("name", "expectation", "contract", "category")
-    found = [str(one[name]) for name in names if isinstance(one, Mapping) and one.get(name)]
-    return found[0] if found else f"check {place}"
-
-
-def _outcome(value: Any) -> str:
-    if isinstance(value, Mapping):
-        value = next((value[name] for name in ("outcome", "result", "success", "status") if name in value), value)
-    return (
-        {True: "passed", False: "failed", None: "not checked"}.get(value, str(value)) if _plain(value) else str(value)
-    )
-
-
-def _plain(value: Any) -> bool:
-    return value is None or isinstance(value, bool | str)
 
 
 def model(reader: Reader, entry: Entry) -> ModelView | None:

@@ -22,6 +22,7 @@ from gate.domain.words import Reason
 from gate.errors import CheckFailed
 from gate.service.decision_index import DecisionIndex
 from gate.web.access import FORM_TOKEN, form_token
+from gate.web.contract import contract_counts, marked_rules
 from gate.web.host import Host
 
 BUILT = Path(__file__).with_name("static")
@@ -141,7 +142,7 @@ def _environment() -> Environment:
         "words": _words,
         "breakable": _breakable,
     }
-    environment.globals |= {"remedy": _remedy}
+    environment.globals |= {"remedy": _remedy, "marked_rules": marked_rules, "contract_counts": contract_counts}
     return environment
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -121,11 +121,19 @@ def load_signals(folder: Path | None = None) -> tuple[CategorySignals, ...]:
         InputError: a file that does not follow `schemas/category.schema.json`, or names a feature or shape that is
             not there.
     """
+    return tuple(_category(document, path) for document, path in documents(folder))
+
+
+def documents(folder: Path | None) -> Iterator[tuple[Any, Path]]:
+    """Yield the file of every category, by default those shipped, with its path.
+
+    Raises:
+        InputError: a file that is not YAML, or does not follow `schemas/category.schema.json`.
+    """
     import yaml
 
     where = folder or shipped("schemas") / "categories"
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    found = []
     for path in sorted(where.glob("*.yaml")):
         try:
             document = yaml.load(path.read_text("utf-8"), Loader=loader)  # noqa: S506 safe
@@ -133,8 +141,7 @@ def load_signals(folder: Path | None = None) -> tuple[CategorySignals, ...]:
             raise InputError("is not YAML", where=str(path)) from None
         if folder is not None:  # ours are checked by tests, and the check takes longer than the reading
             check(document, path)
-        found.append(_category(document, path))
-    return tuple(found)
+        yield document, path
 
 
 def check(document: Any, path: Path) -> None:
@@ -149,7 +156,15 @@ def check(document: Any, path: Path) -> None:
     validator = jsonschema.Draft202012Validator(schema)
     for error in sorted(validator.iter_errors(document), key=str):
         place = "/".join(map(str, error.absolute_path))
-        raise InputError(f"does not follow {SCHEMA} at {place or 'the top'}: {error.message[:200]}", where=str(path))
+        raise InputError(f"does not follow {SCHEMA} at {place or 'the top'}: {_said(error)}", where=str(path))
+
+
+def _said(error: Any) -> str:
+    """Return what is wrong; of alternatives, what they ask for instead of all of what they got."""
+    if error.validator == "oneOf":
+        wanted = ", ".join(" with ".join(one["required"]) for one in error.validator_value)
+        return f"needs exactly one of {wanted}"
+    return str(error.message)[:200]
 
 
 def _category(document: Mapping[str, Any], path: Path) -> CategorySignals:
@@ -174,7 +189,7 @@ def _feature(name: str, body: Mapping[str, Any], path: Path) -> Feature:
         shapes=tuple(body.get("shapes", ())),
         also=tuple(body.get("also", ())),
         unless=tuple(body.get("unless", ())),
-        pattern=_compiled(body["pattern"], path) if "pattern" in body else None,
+        pattern=compiled(body["pattern"], path) if "pattern" in body else None,
         share=body.get("share", 0.5),
         distinct=body.get("distinct", 1),
         listed=body.get("listed"),
@@ -218,12 +233,17 @@ def _key_rule(body: Mapping[str, Any]) -> KeyRule:
 
 
 def _line_rule(body: Mapping[str, Any], path: Path) -> LineRule:
-    pattern = _compiled(body["pattern"], path)
+    pattern = compiled(body["pattern"], path)
     first = body.get("first")
     return LineRule(pattern, body.get("share", 0.0), body.get("count", 1), body.get("distinct", 0), first)
 
 
-def _compiled(pattern: str, path: Path) -> re.Pattern[str]:
+def compiled(pattern: str, path: Path) -> re.Pattern[str]:
+    """Compile a pattern of a category's file.
+
+    Raises:
+        InputError: it is none.
+    """
     try:
         return re.compile(pattern)
     except re.error as error:
