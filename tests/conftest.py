@@ -19,6 +19,10 @@ NO_CHROMIUM = "Chromium is not installed (apt-get install chromium): what needs 
 MISSING = "GATE_TEST_POSTGRES_URL is not set: the PostgreSQL half of the suite does not run"
 
 
+# A tag task loads Great Expectations, which takes seconds; what tests contracts asks for them itself.
+os.environ.setdefault("GATE_CONTRACTS", "off")
+
+
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Leave out what takes long to collect alone, where it would only be deselected."""
     return True if collection_path.name in SLOW_TO_COLLECT and "not slow" in config.option.markexpr else None

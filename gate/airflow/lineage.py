@@ -25,7 +25,8 @@ def tag_lineage(tagged: Tagged) -> Any:
     """Name a tagged version and its categories."""
     from gate.lineage.facets import Tagging, tag_facets
 
-    return _lineage(inputs=[tag_facets(tagged.version, Tagging(tagged.sources, tagged.entries))])
+    tagging = Tagging(tagged.sources, tagged.entries)
+    return _lineage(inputs=[tag_facets(tagged.version, tagging, contract=tagged.contract)])
 
 
 def decision_lineage(outcome: Outcome, whole: Outcome | None = None) -> Any:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, get_args
 from airflow.sdk import BaseNotifier, BaseOperator
 
 from gate.airflow.context import WORKER, airflow_errors, lineage_run, rendered, task_run
+from gate.airflow.contracts import contracts_are_checked
 from gate.airflow.guard import guard_of
 from gate.airflow.hook import DEFAULT_CONNECTION, open_gate
 from gate.airflow.links import DecisionLink
@@ -66,7 +67,14 @@ class TagDatasetOperator(BaseOperator):
         uris, run = [source.uri for source in sources], task_run(context)
         with airflow_errors(), open_gate(self.gate_conn_id) as service:
             self._tagged = tag_dataset(
-                service, dataset, self.declare, by=WORKER, via="airflow", run=run, made_from=uris
+                service,
+                dataset,
+                self.declare,
+                by=WORKER,
+                via="airflow",
+                run=run,
+                made_from=uris,
+                contracts=contracts_are_checked(),
             )
         for note in self._tagged.notes:
             self.log.warning("%s", note)

@@ -64,6 +64,35 @@ class Use(Body):
     model: Text | None = None
 
 
+class ContractRule(Body):
+    """How one rule of a data contract went on one column."""
+
+    category: Text
+    rule: Text
+    says: Text
+    severity: Text
+    kind: Text
+    column: Text
+    outcome: Text
+    values: Count = 0
+    empty: Count = 0
+    unexpected: Count = 0
+    error: Annotated[str, StringConstraints(max_length=500)] = ""
+
+
+class Contract(Body):
+    """How the data contracts of a version's categories went."""
+
+    outcome: Text | None = None
+    categories: Annotated[list[Text], Field(max_length=MAX_FACTS)]
+    rules: Annotated[list[ContractRule], Field(max_length=MAX_FACTS)]
+    rows: Count
+    checked_at: Text
+    suite: Annotated[str, StringConstraints(max_length=500)] = ""
+    gx: Annotated[str, StringConstraints(max_length=500)] = ""
+    note: Annotated[str, StringConstraints(max_length=500)] = ""
+
+
 class Tag(Body):
     """What a worker says of one dataset version."""
 
@@ -79,6 +108,7 @@ class Tag(Body):
     questions: Annotated[list[Uri], Field(max_length=MAX_FACTS)] = []
     made_from: Annotated[list[Uri], Field(max_length=MAX_FACTS)] = []
     resolve: Annotated[list[Text], Field(max_length=MAX_FACTS)] = []
+    contract: Contract | None = None
 
 
 class Lineage(Body):

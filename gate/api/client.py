@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from gate.api.sending import Line, Question, asking, bounded, check_type, judging, writing
 from gate.api.wire import unintelligible
+from gate.domain.contract import ContractOutcome
 from gate.domain.dataset import DatasetVersion
 from gate.domain.decision import Decision, WantedUse, decision_from_dict
 from gate.domain.instants import parse_instant, utc_now
@@ -284,6 +285,7 @@ def _tagged(answer: Mapping[str, Any]) -> Tagged:
         entries=tuple(_count(index) for index in answer["entries"]),
         declassified_until=parse_instant(until) if (until := answer["declassified_until"]) else None,
         questions=tuple(str(question) for question in answer["questions"]),
+        contract=ContractOutcome.from_dict(answer["contract"]) if answer["contract"] else None,
     )
 
 

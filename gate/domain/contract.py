@@ -86,6 +86,17 @@ class ContractOutcome:
         found = {rule.outcome for rule in self.rules}
         return next((one for one in (Outcome.ERRORED, Outcome.FAILED, Outcome.PASSED) if one in found), None)
 
+    @property
+    def broken(self) -> bool:
+        """Whether a rule failed that is more than a warning."""
+        return any(rule.outcome is Outcome.FAILED and rule.severity is Severity.ERROR for rule in self.rules)
+
+    def told(self) -> list[str]:
+        """Say which rules did not pass, one sentence each, ten at most."""
+        found = [rule for rule in self.rules if rule.outcome is not Outcome.PASSED]
+        said = [f"contract of {one.category}, {one.rule}: {one.outcome} on column {one.column!r}" for one in found]
+        return said[:10] + ([f"and {len(said) - 10} more rules of contracts"] if len(said) > 10 else [])
+
     def count(self, outcome: Outcome) -> int:
         """Return how many rules went so."""
         return sum(rule.outcome is outcome for rule in self.rules)

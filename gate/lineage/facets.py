@@ -103,19 +103,23 @@ def decision_facets(
     return run_facets, inputs
 
 
-def tag_facets(version: DatasetVersion, tagging: Tagging, *, column: str | None = None) -> InputDataset:
+def tag_facets(
+    version: DatasetVersion, tagging: Tagging, *, column: str | None = None, contract: ContractOutcome | None = None
+) -> InputDataset:
     """Build the dataset a tag task read, with its categories: custom and standard facets.
 
     Args:
         version: what was tagged.
         tagging: what the ledger says of it now.
         column: the category column, when rows differ.
+        contract: how its data contracts went, if they were checked.
     """
     facets = dataset_facets(version) | {
         "gate_dataCategory": _category_facet(version, tagging),
         "tags": _category_tags(_by_category(tagging.sources), column or version.dataset.category_column),
     }
-    return InputDataset(version.dataset.namespace, version.dataset.name, facets=facets)
+    checked = {} if contract is None or not contract.rules else {"dataQualityAssertions": contract_assertions(contract)}
+    return InputDataset(version.dataset.namespace, version.dataset.name, facets=facets, inputFacets=checked)
 
 
 def contract_assertions(outcome: ContractOutcome) -> Any:

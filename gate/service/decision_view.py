@@ -17,6 +17,7 @@ from gate.domain.words import Verdict
 from gate.ledger.state import model_record
 from gate.ledger.store import Entry, Reader
 from gate.service.declassifying import told
+from gate.service.tags import contract_of
 
 _AUTHORITIES = ("terms", "law", "blog", "spokesperson", "press", "default")  # what is quoted first
 
@@ -165,7 +166,7 @@ def read_tag(entry: Entry) -> TagView:
         tuple(body.get("questions", ())),
         tuple(body.get("answers", ())),
         tuple(source["name"] for source in body.get("made_from", ())),
-        ContractOutcome.from_dict(body["contract"]) if body.get("contract") else None,
+        contract_of(entry),
     )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from gate.domain.contract import ContractOutcome
 from gate.domain.dataset import Dataset, DatasetVersion
 from gate.domain.decision import Decision, Use, WantedUse, wanted_use
 from gate.domain.run import TaskRun
@@ -45,6 +46,7 @@ class TagStatement:
         questions: what a person must answer about what was seen.
         made_from: URIs of the datasets it was made from, as far as the caller says.
         resolve: a person's answer to all that is asked: category words.
+        contract: how its categories' data contracts went; `None`: they were not checked.
         run: the task that says so, if one does.
     """
 
@@ -60,6 +62,7 @@ class TagStatement:
     questions: tuple[str, ...] = ()
     made_from: tuple[str, ...] = ()
     resolve: tuple[str, ...] = ()
+    contract: ContractOutcome | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-ready fields."""
@@ -76,6 +79,7 @@ class TagStatement:
             "questions": list(self.questions),
             "made_from": list(self.made_from),
             "resolve": list(self.resolve),
+            "contract": self.contract and self.contract.to_dict(),
         }
 
     @classmethod
@@ -95,6 +99,7 @@ class TagStatement:
             tuple(data["questions"]),
             tuple(data["made_from"]),
             tuple(data["resolve"]),
+            ContractOutcome.from_dict(data["contract"]) if data.get("contract") else None,
         )
 
 

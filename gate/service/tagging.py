@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
+from importlib.util import find_spec
 from typing import Any
 
 from gate.domain.canonical import digest
+from gate.domain.contract import ContractOutcome
 from gate.domain.dataset import Dataset, DatasetVersion, dataset
 from gate.domain.run import TaskRun
 from gate.domain.words import Category, TagSource
 from gate.errors import InputError
 from gate.ledger.store import Transaction
+from gate.scan.contracts.checking import check_dataset_contract
 from gate.scan.detect.examination import Examination, examine
 from gate.scan.digest import measure
+from gate.scan.location import changed, fingerprint
 from gate.service.actors import PERSONAL_VIA, recorded_actor
 from gate.service.anchors import recording
 from gate.service.core import Service
@@ -54,6 +58,7 @@ def tag_dataset(
     source: DatasetVersion | None = None,
     made_from: Sequence[str] = (),
     resolve: Collection[str] = (),
+    contracts: bool = False,
 ) -> Tagged:
     """Record the categories of the dataset as its bytes are now.
 
@@ -68,6 +73,7 @@ def tag_dataset(
         made_from: URIs of the datasets it was made from, beside those that lineage knows; it bears what they bear.
         resolve: a person's answer to everything that is asked about this version: category words, or `none` for
             nothing beyond what is on record.
+        contracts: check the data contracts of what is declared and found, where Great Expectations is installed.
 
     Returns:
         Everything recorded of this version so far, this tag included. Tagging twice with the same words adds nothing.
@@ -79,9 +85,12 @@ def tag_dataset(
     """
     declared = parse_categories(declare)
     answer = parse_categories(resolve)
+    before = fingerprint(dataset)
     measured, _ = measure(dataset)
     version = replace(measured, subset_of=None if source is None else source.dataset.uri)
     seen = examine(dataset)
+    words = sorted(declared | answer | seen.categories - {Category.NONE})
+    contract = check_dataset_contract(dataset, words, service.clock()) if contracts and _checkable() else None
     statement = TagStatement(
         version,
         declared=tuple(sorted(c.value for c in declared)),
@@ -95,7 +104,10 @@ def tag_dataset(
         made_from=tuple(made_from),
         resolve=tuple(sorted(c.value for c in answer)),
         run=run,
+        contract=contract,
     )
+    if fingerprint(dataset) != before:  # what was looked into must be what was measured
+        raise changed(dataset.uri)
     return service.record_tag(statement, by=by, via=via)
 
 
@@ -133,11 +145,24 @@ def record_tag(service: Service, statement: TagStatement, *, by: str, via: str) 
             "made_from": [source.to_dict() for source in sources],
             "run": statement.run and statement.run.to_dict(),
         }
+        if statement.contract is not None:
+            body["contract"] = statement.contract.to_dict()
         told_apart = ("statements", "contradictions", "unreadable", "version", "questions", "answers", "made_from")
-        what = digest([*(body[name] for name in told_apart), via in PERSONAL_VIA])
-        actor, subject = recorded_actor(tx, by), f"{dataset_key(version.dataset)}/{version.digest}/{what}"
-        tx.append("tag", subject, body, recorded_at=now, by=actor, via=via)
+        what = digest([*(body[name] for name in told_apart), via in PERSONAL_VIA, _outcomes(statement.contract)])
+        tx.append("tag", _subject(tx, version, what), body, recorded_at=now, by=recorded_actor(tx, by), via=via)
         return read_tags(tx, version, now)
+
+
+def _subject(tx: Transaction, version: DatasetVersion, what: str) -> str:
+    """Return the subject of a tag: that of the newest if it says the same, for then nothing is added.
+
+    What was said before the newest is said anew, or an outcome that has been mended would block for ever.
+    """
+    mine = f"{dataset_key(version.dataset)}/{version.digest}/"
+    newest = tx.latest("tag", mine)
+    if newest is not None and newest.subject.removeprefix(mine).partition("@")[0] == what:
+        return newest.subject
+    return f"{mine}{what}" if tx.find("tag", f"{mine}{what}") is None else f"{mine}{what}@{tx.size}"
 
 
 def _statements(tx: Transaction, statement: TagStatement, before: Tagged, now: datetime) -> list[list[str]]:
@@ -171,6 +196,17 @@ def _sources(service: Service, statement: TagStatement) -> list[Source]:
         cut = statement.source
         found.append(Source(cut.dataset.namespace, cut.dataset.name, cut.digest))
     return sorted({*found, *known_sources(service, statement.version.dataset)}, key=Source.sort_key)
+
+
+def _checkable() -> bool:
+    return find_spec("great_expectations") is not None
+
+
+def _outcomes(contract: ContractOutcome | None) -> list[Any]:
+    """Return what tells two checks apart: not when they were made."""
+    if contract is None:
+        return []
+    return [contract.suite, *([one.category, one.rule, one.column, one.outcome.value] for one in contract.rules)]
 
 
 def _known(words: Iterable[str]) -> frozenset[Category]:

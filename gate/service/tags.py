@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from gate.domain.canonical import digest
+from gate.domain.contract import ContractOutcome, Outcome
 from gate.domain.dataset import Dataset, DatasetVersion
 from gate.domain.instants import format_instant
 from gate.domain.words import Category, Reason, TagSource
@@ -29,6 +30,7 @@ class Tagged:
         declassified_until: end of the declassification that stands, its own or that of a source; its categories are
             taken away in `categories`.
         questions: what a person must answer, with `gate dataset tag --resolve`, before it is known what it bears.
+        contract: how its categories' data contracts went at the newest tag; `None`: they were not checked.
     """
 
     version: DatasetVersion
@@ -39,6 +41,7 @@ class Tagged:
     entries: tuple[int, ...]
     declassified_until: datetime | None = None
     questions: tuple[str, ...] = ()
+    contract: ContractOutcome | None = None
 
     @property
     def declared_none(self) -> bool:
@@ -56,6 +59,7 @@ class Tagged:
             "entries": list(self.entries),
             "declassified_until": self.declassified_until and format_instant(self.declassified_until),
             "questions": list(self.questions),
+            "contract": self.contract and self.contract.to_dict(),
         }
 
 
@@ -77,6 +81,12 @@ def read_tags(reader: Reader, version: DatasetVersion, now: datetime, also: Iter
     notes: list[str] = list(mine[-1].body["contradictions"]) if mine else []
     if not mine and everything:
         problems.add(Reason.STALE_TAG)
+    contract = contract_of(mine[-1]) if mine else None
+    if contract is not None and contract.outcome is Outcome.ERRORED:
+        problems.add(Reason.CONTRACT_ERRORED)
+    if contract is not None and contract.broken:
+        problems.add(Reason.TAG_CONFLICT)
+    notes += contract.told() if contract is not None else []
     if mine and not _locator_confirmed(dataset, everything):
         problems.add(Reason.TAG_CONFLICT)
         notes.append(
@@ -93,8 +103,14 @@ def read_tags(reader: Reader, version: DatasetVersion, now: datetime, also: Iter
         problems=frozenset(problems),
         notes=tuple(notes),
         entries=tuple(entry.idx for entry in mine),
+        contract=contract,
     )
     return _with_sources(reader, tagged, mine, now, also)
+
+
+def contract_of(tag: Entry) -> ContractOutcome | None:
+    """Return how the data contracts went when the tag was made; `None`: they were not checked."""
+    return ContractOutcome.from_dict(tag.body["contract"]) if tag.body.get("contract") else None
 
 
 def _with_sources(reader: Reader, tagged: Tagged, mine: list[Entry], now: datetime, also: Iterable[Source]) -> Tagged:
