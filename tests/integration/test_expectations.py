@@ -130,8 +130,10 @@ class TestSqlite(InEveryEngine):
 @pytest.mark.postgres
 class TestPostgres(InEveryEngine):
     @pytest.fixture
-    def batches(self, context: Any, database: str) -> PostgresBatches:
-        return PostgresBatches(context, database)
+    def batches(self, context: Any, database: str) -> Iterator[PostgresBatches]:
+        made = PostgresBatches(context, database)
+        yield made
+        made.close()
 
     @pytest.mark.parametrize("collated", ["text COLLATE anycase", "text[] COLLATE anycase"])
     def test_a_collation_hides_no_account(self, batches: PostgresBatches, collated: str) -> None:
