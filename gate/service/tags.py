@@ -89,9 +89,11 @@ def read_tags(reader: Reader, version: DatasetVersion, now: datetime, also: Iter
     notes += contract.told() if contract is not None else []
     if mine and not _locator_confirmed(dataset, everything):
         problems.add(Reason.TAG_CONFLICT)
+        named = f"of the kind {dataset.account.kind}"  # a constant names an account, and notes go into logs
+        if dataset.account.kind == "column":
+            named = repr(dataset.account.value)
         notes.append(
-            f"the account locator {str(dataset.account)!r} is not the one on record: "
-            "a person confirms it with gate dataset tag"
+            f"the account locator {named} is not the one on record: a person confirms it with gate dataset tag"
         )
     recorded = [entry.body["version"] for entry in mine]
     tagged = Tagged(

@@ -9,6 +9,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -368,3 +369,64 @@ class TestCategoriesOfADataset:
 
         with pytest.raises(InputError):
             ExpectDatasetCategoriesToBe(**({"categories": ["chat"], "dataset": "/lake/chat"} | wrong))
+
+
+class TestCategoriesOfABatch:
+    """Without a dataset the rows of the batch are looked into, and no ledger is asked."""
+
+    @pytest.fixture(autouse=True)
+    def no_ledger(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("gate.gx.categories.opened", lambda: pytest.fail("a ledger was asked"))
+
+    def _answer(self, batch: Any, *categories: str) -> Any:
+        from gate.gx import ExpectDatasetCategoriesToBe
+
+        return batch.validate(ExpectDatasetCategoriesToBe(categories=list(categories)))
+
+    def talk(self, rows: int) -> pd.DataFrame:
+        said = [f"could you send me the report number {n} please" for n in range(rows)]
+        return pd.DataFrame(
+            {"account_id": [AGREED] * rows, "sender": [f"guest-{n % 3}" for n in range(rows)], "text": said}
+        )
+
+    def test_what_is_there_passes_and_its_columns_are_named(self, frames: PandasBatches) -> None:
+        result = self._answer(frames.of(self.talk(5000)), "chat")
+        assert (result.success, result.result["observed_value"]) == (True, ["chat"])
+        assert result.result["details"]["rows"] == 1000
+        assert any("'text'" in one["where"] for one in result.result["details"]["evidence"])
+        assert "report" not in told(result)
+
+    def test_telemetry_that_holds_chat_fails(self, frames: PandasBatches) -> None:
+        frame = self.talk(60).assign(jitter_ms=1.5, packet_loss_pct=0.1, rtt_ms=20.0, bitrate_kbps=900)
+        result = self._answer(frames.of(frame), "telemetry")
+        assert not result.success
+        assert result.result["details"]["unexpected"] == ["chat"]
+
+    def test_numbers_are_none(self, frames: PandasBatches) -> None:
+        frame = pd.DataFrame({"n": range(50), "x": np.arange(50) / 7, "at": pd.Timestamp("2026-01-01")})
+        assert self._answer(frames.of(frame), "none").success
+
+    def test_sound_in_a_column_of_bytes_is_found(self, frames: PandasBatches) -> None:
+        import io
+        import wave
+
+        held = io.BytesIO()
+        with wave.open(held, "wb") as out:
+            out.setparams((1, 2, 8000, 0, "NONE", ""))
+            out.writeframes(np.sin(np.arange(8000) / 5).astype("<i2").tobytes())
+        frame = pd.DataFrame({"clip": [held.getvalue()] * 3})
+        assert self._answer(frames.of(frame), "audio").success
+
+    def test_no_rows_are_unclassified(self, frames: PandasBatches) -> None:
+        result = self._answer(frames.of(self.talk(0)), "none")
+        assert (result.success, result.result["details"]["problems"]) == (False, ["unclassified_data"])
+
+    def test_sqlite_is_looked_into(self, context: Any, tmp_path: Path) -> None:
+        batch = SqliteBatches(context, tmp_path).batch([AGREED] * 3)
+        assert self._answer(batch, "none").result["observed_value"] == ["none"]
+
+    @pytest.mark.postgres
+    def test_postgresql_is_looked_into(self, context: Any, database: str) -> None:
+        batches = PostgresBatches(context, database)
+        assert self._answer(batches.batch([AGREED] * 3), "none").result["observed_value"] == ["none"]
+        batches.close()

@@ -49,7 +49,11 @@ def look(blob: Blob, budget: Budget, where: str = "") -> list[Found]:
         return _zip(blob, budget, where)
     if is_tar(head):
         return _archive("tar", blob, budget, where)
-    content = _content(blob, head, budget)
+    return look_within(_content(blob, head, budget), budget, where)
+
+
+def look_within(content: Content, budget: Budget, where: str = "") -> list[Found]:
+    """Return what was read, and what values of its columns are when they are files themselves."""
     return [Found(where, content), *_within(content, budget, where)]
 
 

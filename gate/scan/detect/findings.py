@@ -56,6 +56,15 @@ def detect_file(
     findings.formats.append(found[0].content.format)
     if not where:
         findings.rows = found[0].content.rows
+    take_in(found, known, findings)
+
+
+def take_in(found: Sequence[Found], known: Sequence[CategorySignals], findings: Findings) -> None:
+    """Add what was found at some places.
+
+    Raises:
+        RecogniserError: a recogniser of another package does not work.
+    """
     for one in found:
         evidence = [*evidence_in(one.content, known), *recognised(one.content)]
         evidence = [_placed(piece, one) for piece in evidence]
