@@ -178,6 +178,7 @@ class TestBlocked:
         data = replace(chat_file(tmp_path, ["zeta"]), account=dataset("/x", "constant:acme").account)
         tag(service, data)
         assert "tag_conflict" in reasons(service, data)
+        assert not any("acme" in note for note in tag(service, data).notes), "notes go into logs"
         tag(service, data, via="cli")
         assert reasons(service, data) == []
 
