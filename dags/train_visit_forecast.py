@@ -4,7 +4,7 @@ The table holds counts per hour: nothing in it looks like a patient, and it is d
 health records, so it bears what they bear until two people declassify it with evidence.
 """
 
-from airflow.sdk import dag, task
+from airflow.sdk import Asset, dag, task
 
 from gate.airflow import ConsentGateOperator, TagDatasetOperator, dataset, training, use
 from gate.demo.places import lake_uri
@@ -19,7 +19,7 @@ USE = use("train", feature="outcomes", model="outcomes-1")
 def train_visit_forecast():
     tag_records = TagDatasetOperator(task_id="tag_records", dataset=FHIR, declare=["phi"])
 
-    @task
+    @task(inlets=[Asset(FHIR.uri)], outlets=[Asset(VISITS.uri)])  # what lineage is told of it
     def count_visits():
         from pathlib import Path
 

@@ -14,10 +14,12 @@ import joblib
 import pytest
 
 from gate.demo.lake import ACCOUNTS, CLINICS, SCHOOLS
+from gate.domain.dataset import DatasetVersion
 from gate.lineage.store.delivery import events_after
 from gate.service.attesting import check_attestation
 from gate.service.core import open_service
 from gate.service.lineage_store import open_lineage
+from gate.service.origins import known_sources
 from gate.service.settings import read_settings
 from support.lineage_ways import ways_to_ask
 from support.openlineage_spec import errors_of
@@ -157,6 +159,8 @@ def test_a_derived_table_is_blocked_by_what_it_was_made_from(runs, ways):
     assert derived["statements"] == [["telemetry", "declared"]]
     assert [source["name"].rpartition("/")[2] for source in derived["made_from"]] == ["fhir"]
     assert runs["train_visit_forecast"]["accounts_blocked"] == len(CLINICS)
+    told = known_sources(ways.service, DatasetVersion.from_dict(derived["version"]).dataset)
+    assert [source.name.rpartition("/")[2] for source in told] == ["fhir"], "Airflow's own lineage says the same"
 
 
 @pytest.mark.parametrize("dag_id", TRAINED)
