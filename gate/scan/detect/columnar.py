@@ -68,10 +68,15 @@ def _first_rows(batches: Iterable[Any]) -> list[dict[str, Any]]:
 
 
 def _plain_rows(batch: Any) -> list[dict[str, Any]]:
-    """Return rows as plain values; a type that Python has no value for is left out."""
+    """Return rows as plain values; a type that Python has no value for is left out.
+
+    Raises:
+        pa.ArrowException: the batch is damaged.
+    """
     import pyarrow as pa
 
     batch = batch.slice(0, _ROWS)
+    batch.validate(full=True)  # a damaged file's offsets lead anywhere, and not every reader looks
     columns: dict[str, list[Any]] = {}
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
         try:
