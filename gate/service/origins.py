@@ -6,6 +6,7 @@ import re
 
 from gate.domain.dataset import Dataset
 from gate.lineage.store.origins import origins
+from gate.scan.batch import BATCH
 from gate.service.core import Service
 from gate.service.inheriting import Source
 
@@ -13,11 +14,13 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 def known_sources(service: Service, dataset: Dataset) -> list[Source]:
-    """Return what the dataset was made from, as far as the lineage store has heard.
+    """Return what the dataset was made from, as far as the lineage store has heard; rows that are no file came of none.
 
     Raises:
         LineageUnavailable: it cannot be asked now. Then nothing is decided: what is not known could block.
     """
+    if dataset.uri == BATCH:
+        return []
     service.intake.catch_up()
     with service.intake.store().read() as connection:
         found = origins(connection, (dataset.namespace, dataset.name))
