@@ -91,7 +91,7 @@ class LedgerUnavailable(CannotDecide):
 
 
 class LineageUnavailable(CannotDecide):
-    """The lineage store cannot be reached or written: questions wait, decisions do not."""
+    """The lineage store cannot be reached or written: events wait, and what a dataset was made from is not known."""
 
 
 class KeyLost(CannotDecide):

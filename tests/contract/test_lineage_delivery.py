@@ -97,14 +97,20 @@ def test_a_decision_reaches_store_and_backends_by_itself(service: Service, backe
     assert backend.received[0]["run"]["facets"]["gate_decision"]["verdict"] == "allow"
 
 
-def test_a_decision_does_not_wait_for_a_store_that_is_away(
-    service: Service, backend: Recorder, tmp_path: Path, caplog: pytest.LogCaptureFixture
+def test_a_decision_s_event_waits_for_a_store_that_went_away_meanwhile(
+    service: Service,
+    backend: Recorder,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("gate.service.facts.known_sources", lambda *_: [])  # it was asked just before
     add_account(service, "acme")
     say(service, event("acme"))
     data = chat_file(tmp_path, ["acme"])
     tag_dataset(service, data, ["chat"], by="service:airflow", via="airflow")
     working = service.intake._url
+    service.intake.close()
     service.intake._url = f"sqlite:///{tmp_path}"  # a folder
     assert decide(service, [data], USE, ASKING).allowed
     assert "no events" in caplog.text
