@@ -12,6 +12,7 @@ from sqlalchemy import select, text
 
 from gate.lineage.observed import observe
 from gate.lineage.store import graph, lookup, tables
+from gate.lineage.store.among import among
 from gate.lineage.store.database import LineageStore, open_store
 from gate.lineage.store.graph import FOREVER
 from gate.lineage.store.ingest import dataset_key, store_events, version_key
@@ -192,3 +193,14 @@ def test_a_dataset_without_events_has_no_node(told: LineageStore) -> None:
     with told.read() as connection:
         assert graph.node_id(connection, dataset_key(("file", "/nowhere"))) is None
         assert connection.execute(select(tables.node.c.id).where(tables.node.c.key == "/nowhere")).all() == []
+
+
+def test_many_values_are_looked_up_by_index(store: LineageStore) -> None:
+    """A condition that a database must work out row by row reads the whole table for one value."""
+    with store.read() as connection:
+        if connection.dialect.name != "sqlite":
+            pytest.skip("PostgreSQL's planner scans tables as small as this one")
+        query = select(tables.node.c.key).where(among(tables.node.c.id, [1, 2, 3]))
+        compiled = query.compile(connection, compile_kwargs={"render_postcompile": True})
+        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {compiled}", ("[1, 2, 3]",)).all()
+    assert any("SEARCH lineage_node USING INTEGER PRIMARY KEY" in str(step) for step in plan), plan

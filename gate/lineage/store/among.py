@@ -36,6 +36,10 @@ class _Among(FunctionElement[bool]):
     inherit_cache = True
     type = Boolean()
 
+    def self_group(self, against: Any = None) -> Any:  # noqa: ARG002
+        """Return itself: SQLAlchemy would compare it with 1 on SQLite, and then no index is used."""
+        return self
+
 
 def among(column: ColumnElement[Any], values: Iterable[int] | Iterable[str]) -> ColumnElement[bool]:
     """Say that a column has one of these values, however many they are."""
