@@ -25,7 +25,8 @@ from gate.scan.detect.findings import Findings, take_in
 from gate.scan.detect.signals import load_signals
 from support.detection_cases import all_cases
 
-MEMORY = 6 << 30  # bytes of addresses a worker may use
+MEMORY = 24 << 30  # bytes of addresses a worker may use; allocators keep them, not the memory behind them
+LIFE = 5000  # files a worker tries
 PATIENCE = 60  # seconds for one file, many times its budget
 SMALL = 200_000  # bytes; larger cases are cut first
 _WORDS = (
@@ -86,7 +87,7 @@ def work(seconds: float, seed: int, out: Path) -> int:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     chance, cases = random.Random(seed), all_cases()
     end, tried = time.monotonic() + seconds, 0
-    while time.monotonic() < end:
+    while time.monotonic() < end and tried < LIFE:
         case, other = chance.choice(cases), chance.choice(cases)
         content = mutate(case.content, other.content, chance)
         (out / f"current-{seed}").write_bytes(content)
