@@ -257,7 +257,9 @@ class TestWithoutTheScheduler:
 
     @pytest.mark.parametrize("how", ["dags test", "script"])
     def test_dag_test(self, battle: Battle, how: str) -> None:
-        assert REFUSAL in battle.answers[how]
+        # A busy machine's scheduler may take the task away from `dags test`, which then finds it unrunnable: it is
+        # refused there (test_dag_test_is_recorded), and says so in another log.
+        assert REFUSAL in battle.answers[how] or "unrunnable tasks" in battle.answers[how]
         assert battle.trained("by_hand") == []
         assert battle.entries("redemption", "by_hand") == []
 
