@@ -30,7 +30,7 @@ class Tagged:
         declassified_until: end of the declassification that stands, its own or that of a source; its categories are
             taken away in `categories`.
         questions: what a person must answer, with `gate dataset tag --resolve`, before it is known what it bears.
-        contract: how its categories' data contracts went at the newest tag; `None`: they were not checked.
+        contract: how its categories' data contracts went when they were checked last; `None`: they never were.
     """
 
     version: DatasetVersion
@@ -81,7 +81,8 @@ def read_tags(reader: Reader, version: DatasetVersion, now: datetime, also: Iter
     notes: list[str] = list(mine[-1].body["contradictions"]) if mine else []
     if not mine and everything:
         problems.add(Reason.STALE_TAG)
-    contract = contract_of(mine[-1]) if mine else None
+    checked = [contract for entry in mine if (contract := contract_of(entry)) is not None]
+    contract = checked[-1] if checked else None  # a tag that checked none mends none
     if contract is not None and contract.outcome is Outcome.ERRORED:
         problems.add(Reason.CONTRACT_ERRORED)
     if contract is not None and contract.broken:

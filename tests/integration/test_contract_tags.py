@@ -70,6 +70,8 @@ def test_one_that_is_broken_blocks(service: Service, tmp_path: Path) -> None:
     found = tag(service, data)
     assert "contract of chat, reply-time: failed on column 'reply_minutes'" in found.notes
     assert "tag_conflict" in reasons(service, data)
+    tag_dataset(service, data, ["chat", "telemetry"], by="service:airflow", via="airflow")
+    assert "tag_conflict" in reasons(service, data), "a tag that checks no contract mends none"
 
 
 def test_a_warning_is_told_and_blocks_nothing(service: Service, tmp_path: Path) -> None:
