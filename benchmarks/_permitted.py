@@ -39,7 +39,7 @@ def permitted(folder: Path, *, runs: int) -> tuple[str, list[Any]]:
         record_appointments(service, appointed, via="import")
         for name in names:
             record_profile(service, name, Profile("US", "none", "2023-08-07"), by="eve", via="cli")
-        record_consent_events(service, [parse_consent_event(_grant(name)) for name in names], by="eve", via="import")
+        record_consent_events(service, [parse_consent_event(grant(name)) for name in names], by="eve", via="import")
         path = folder / "chat.jsonl"
         path.write_text("".join(json.dumps({"account_id": name, "text": "hello"}) + "\n" for name in names))
         data = dataset(str(path), "account_id")
@@ -56,7 +56,8 @@ def permitted(folder: Path, *, runs: int) -> tuple[str, list[Any]]:
     return token.text, requests
 
 
-def _grant(account: str) -> dict[str, Any]:
+def grant(account: str) -> dict[str, Any]:
+    """Return an admin's consent to training on chat, as `parse_consent_event` reads it."""
     return {
         "account_id": account,
         "action": "grant",

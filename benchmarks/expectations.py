@@ -13,7 +13,8 @@ from typing import Any
 import pandas as pd
 
 from benchmarks._common import Row, alone, best_of, ratio
-from gate.domain.consent import Appointment, ConsentEvent, Profile, parse_consent_event
+from benchmarks._permitted import grant
+from gate.domain.consent import Appointment, Profile, parse_consent_event
 from gate.domain.words import Ownership, Role
 from gate.ledger import records
 from gate.service.anchors import recording
@@ -46,26 +47,8 @@ def record(service: Service, agreed: list[str]) -> None:
         records.record_appointments(tx, admins, **said)
         for name in agreed:
             records.record_profile(tx, name, Profile("US", "none", "2023-08-07"), **said)
-        records.record_consents(tx, [_grant(name) for name in agreed], **said)
+        records.record_consents(tx, [parse_consent_event(grant(name)) for name in agreed], **said)
     record_model(service, "ms-1", Ownership.FIRST_PARTY, ["meeting_summary"], "bench", by="bench", via="cli")
-
-
-def _grant(account: str) -> ConsentEvent:
-    return parse_consent_event(
-        {
-            "account_id": account,
-            "action": "grant",
-            "toggle": "share_for_training",
-            "categories": ["chat"],
-            "features": ["meeting_summary"],
-            "purposes": ["train"],
-            "principal": {"id": f"admin@{account}", "role": "admin"},
-            "notice": {"terms_version": "2023-08-07", "text_sha256": "ab" * 32},
-            "withdrawal_channel": "admin console",
-            "evidence": "form 12",
-            "effective_at": "2023-09-01T00:00:00Z",
-        }
-    )
 
 
 def _frames() -> Any:
