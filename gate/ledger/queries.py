@@ -23,6 +23,7 @@ ATTACHMENT = select(tables.attachment.c.content).where(tables.attachment.c.diges
 NODE = select(tables.node.c.hash).where(
     tables.node.c.level == bindparam("level_"), tables.node.c.pos == bindparam("pos_")
 )
+ERASED = select(func.max(tables.erased.c.id))
 LEAVES = (
     select(_ENTRY.leaf_hash)
     .where(_ENTRY.idx >= bindparam("start_"), _ENTRY.idx < bindparam("stop_"))

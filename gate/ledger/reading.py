@@ -281,6 +281,10 @@ class Reader:
             opened.update({ref: json.loads(value) for ref, value in found})
         return opened
 
+    def erased(self) -> int:
+        """Return how many openings were deleted so far: what was copied from the ledger before may be erased by now."""
+        return int(self.connection.execute(queries.ERASED).scalar() or 0)
+
     def attachment(self, digest: str) -> bytes | None:
         """Return an attachment's bytes by their digest (`sha256:…`); `None` when unknown or erased."""
         return self.connection.execute(queries.ATTACHMENT, {"digest_": digest}).scalar()

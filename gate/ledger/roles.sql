@@ -32,7 +32,7 @@ BEGIN
     EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA %I FROM PUBLIC', current_schema());
 END $$;
 
-GRANT SELECT ON entry, node, tree_head, opening, attachment, meta, alembic_version TO :reader, :appender, :owner;
+GRANT SELECT ON entry, node, tree_head, opening, erased, attachment, meta, alembic_version TO :reader, :appender, :owner;
 GRANT INSERT ON entry, node, tree_head, opening, attachment TO :appender, :owner;
 
 GRANT SELECT, INSERT, UPDATE (sent_at, attempts, last_error) ON outbox TO :appender, :owner;
@@ -52,6 +52,8 @@ BEGIN
 END $$;
 
 GRANT DELETE ON opening, attachment TO :owner;
+GRANT INSERT ON erased TO :owner;  -- by the trigger that notes what was deleted
+GRANT USAGE ON SEQUENCE erased_id_seq TO :owner;
 GRANT SELECT, INSERT, DELETE ON answered TO :owner;
 
 -- Everybody sees every row; what may be inserted depends on the role.

@@ -1,26 +1,34 @@
-"""The consent snapshot: every account's group in Parquet, and one representative's facts per group."""
+"""The consent snapshot: every account's group in Parquet, with an example's facts per group; kept and kept up to date.
+
+Made from the mirror (`gate.ledger.mirror`) when there is none that fits, and from the accounts that were touched since
+when there is one. It holds until the next instant at which an event of any account takes effect or expires.
+"""
 
 from __future__ import annotations
 
-import os
-import tempfile
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+import json
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime
-from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from gate.domain.consent import UNKNOWN_PROFILE, Appointment, RecordedEvent
+from gate.domain.canonical import sha256_hex
 from gate.domain.decision import AccountFacts
 from gate.errors import LedgerUnavailable
-from gate.ledger.reading import Entry, Reader
-from gate.ledger.state import Appointments, appointment_of, profile_of, recorded_event, refs_of
+from gate.ledger.mirror import files
+from gate.ledger.mirror.accounts import Coder
+from gate.ledger.mirror.coding import NEVER, Codes, instant_of, microseconds
+from gate.ledger.mirror.files import Layer, Unusable
+from gate.ledger.mirror.grouping import Groups
+from gate.ledger.mirror.mirror import DAMAGED, continues, current_mirror, state_of, table_of, touched_accounts
+from gate.ledger.reading import Reader
+from gate.ledger.records import ACCOUNT
 
-_BATCH = 1000  # accounts whose references are opened at once
+if TYPE_CHECKING:
+    import pyarrow as pa
 
-Signature = tuple[Any, ...]
+_LARGE, _SMALL = 20, 20_000  # a delta of more than one in so many accounts, and of more than so many, is made anew
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,192 +36,223 @@ class Snapshot:
     """Who stands where at one state of the ledger and one instant.
 
     Attributes:
-        path: Parquet with `account_id` (string), `group` (int32) and `changes_at` (timestamp, null: never), when an
-            event of the account next takes effect or expires; accounts not in it are in group 0.
+        paths: Parquet with `account_id` (string), `group` (int32) and `changes_at` (timestamp, null: never), when an
+            event of the account next takes effect or expires. A file takes the place of accounts of those before it;
+            accounts in none are in group 0, that of the unknown account.
         size, root: the state of the ledger.
         as_of: the instant.
         valid_until: the next instant at which some event takes effect or expires; `None` if there is none.
-        groups: per group the facts of one of its accounts; group 0 is the unknown account.
+        count: how many groups there are.
     """
 
-    path: Path
+    paths: tuple[Path, ...]
     size: int
     root: bytes
     as_of: datetime
     valid_until: datetime | None
-    groups: tuple[AccountFacts, ...]
+    _groups: Groups
+
+    @property
+    def count(self) -> int:
+        """How many groups there are."""
+        return len(self._groups.groups)
+
+    def facts(self, group: int) -> AccountFacts:
+        """Return facts that no policy with these boundaries can tell from those of the group's accounts."""
+        return self._groups.codes.facts(*self._groups.groups[group])
 
 
-@dataclass
-class _Grouping:
-    """Numbers the signatures as they appear, and remembers the next change of any event's state."""
-
-    now: datetime
-    boundaries: tuple[datetime, ...] | None
-    numbers: dict[Signature, int] = field(default_factory=dict)
-    groups: list[AccountFacts] = field(default_factory=list)
-    valid_until: datetime | None = None
-
-    def number(self, facts: AccountFacts) -> int:
-        number = self.numbers.setdefault(signature(facts, self.now, self.boundaries), len(self.groups))
-        if number == len(self.groups):
-            self.groups.append(facts)
-        return number
-
-    def changes_at(self, facts: AccountFacts) -> datetime | None:
-        """Return when one of the account's events next takes effect or expires."""
-        instants = (i for r in facts.events for i in (r.event.effective_at, r.event.expires_at))
-        change = min((instant for instant in instants if instant is not None and instant > self.now), default=None)
-        if change is not None and (self.valid_until is None or change < self.valid_until):
-            self.valid_until = change
-        return change
-
-
-def build_snapshot(
-    reader: Reader, now: datetime, path: Path, boundaries: Collection[datetime] | None = None
+def current_snapshot(
+    reader: Reader, now: datetime, boundaries: Collection[datetime], folder: Path, scratch: Path | None = None
 ) -> Snapshot:
-    """Group all accounts by what a policy can tell apart, and write the groups down.
-
-    One pass over the entries about accounts; memory holds the appointments and one facts value per group.
+    """Return the snapshot of the ledger as `reader` sees it.
 
     Args:
         reader: the ledger.
         now: the instant to decide for.
-        path: where to write; replaced at once or not at all, readable by the owner only.
-        boundaries: the instants a policy compares `effective_at` with (when terms came into force). Without them
-            accounts whose events took effect at different instants stay apart: right for any policy, more groups.
+        boundaries: the instants a policy compares `effective_at` with (when terms came into force).
+        folder: where snapshots are kept, readable by the owner only; what is there is used as far as it is whole and
+            belongs to this ledger, and may be removed at any time.
+        scratch: where to make one if `folder` cannot be written.
 
     Raises:
-        LedgerUnavailable: the file cannot be written.
+        LedgerUnavailable: it can be written nowhere.
     """
-    held: dict[str, list[Appointment]] = {}
-    for entry in reader.entries("appointment"):
-        appointment = appointment_of(entry)
-        held.setdefault(appointment.person_id, []).append(appointment)
-    grouping = _Grouping(now, None if boundaries is None else tuple(sorted(boundaries)))
-    grouping.number(AccountFacts())
-    with _replacing(path) as temporary:
-        _write(
-            temporary,
-            (
-                [
-                    (account, grouping.number(facts), grouping.changes_at(facts))
-                    for account, facts in _facts(reader, batch, held)
-                ]
-                for batch in _batches(reader.entries_by_account())
-            ),
-        )
-    head = reader.head()
-    return Snapshot(path, head.size, head.root, now, grouping.valid_until, tuple(grouping.groups))
-
-
-def signature(facts: AccountFacts, now: datetime, boundaries: Sequence[datetime] | None) -> Signature:
-    """Return what a policy can tell of an account: equal signatures get equal answers at `now`.
-
-    Times count only by their order among each other, relative to `now` and to `boundaries`; ids not at all; of texts
-    (evidence, withdrawal channel, hash of the notice) only whether they are there. `jurisdiction` never decides.
-    """
-    starts = sorted({recorded.event.effective_at for recorded in facts.events})
-    ranks = {instant: rank for rank, instant in enumerate(starts)}
-    return facts.profile, tuple(
-        (
-            *_terms(recorded),
-            ranks[recorded.event.effective_at],
-            _period(recorded.event.effective_at, boundaries),
-            recorded.event.effective_at <= now,
-            recorded.event.expires_at is not None and recorded.event.expires_at <= now,
-        )
-        for recorded in sorted(facts.events, key=lambda recorded: recorded.index)
-    )
-
-
-def _terms(recorded: RecordedEvent) -> Signature:
-    event = recorded.event
-    return (
-        recorded.authority,
-        event.action,
-        event.toggle,
-        event.categories,
-        event.features,
-        event.purposes,
-        event.ownership,
-        event.principal.role,
-        event.principal.evidence is not None,
-        event.notice.terms_version,
-        event.notice.text_sha256 is not None,
-        event.notice.language,
-        event.instrument,
-        event.channel,
-        event.bundled_with_service,
-        event.withdrawal_channel is not None,
-        event.evidence is not None,
-        event.expires_at is not None,
-    )
-
-
-def _period(instant: datetime, boundaries: Sequence[datetime] | None) -> int | datetime:
-    return instant if boundaries is None else sum(boundary <= instant for boundary in boundaries)
-
-
-def _facts(reader: Reader, accounts: Sequence[list[Entry]], held: Appointments) -> Iterator[tuple[str, AccountFacts]]:
-    """Yield id and facts of accounts; one whose id was erased cannot be found in data, and is left out."""
-    wanted = {str(entries[0].account_ref) for entries in accounts}
-    wanted.update(ref for entries in accounts for e in entries if e.kind == "consent" for ref in refs_of(e))
-    opened = reader.open_refs(wanted)
-    for entries in accounts:
-        account_id = opened.get(str(entries[0].account_ref))
-        if account_id is None:
-            continue
-        profiles = [entry for entry in entries if entry.kind == "profile"]
-        events = tuple(recorded_event(entry, held, opened) for entry in entries if entry.kind == "consent")
-        yield account_id, AccountFacts(profile_of(profiles[-1]) if profiles else UNKNOWN_PROFILE, events)
-
-
-def _batches(accounts: Iterator[list[Entry]]) -> Iterator[list[list[Entry]]]:
-    while batch := list(islice(accounts, _BATCH)):
-        yield batch
+    periods = tuple(sorted({microseconds(boundary) for boundary in boundaries}))
+    try:
+        return _current(reader, now, periods, folder)
+    except OSError as error:
+        if scratch is None or scratch == folder:
+            raise LedgerUnavailable(
+                f"the consent snapshot cannot be written: {error.strerror or error}",
+                where=str(folder),
+                hint="check the folder and its free space",
+                reason="cannot_decide",
+            ) from None
+    return current_snapshot(reader, now, boundaries, scratch)
 
 
 def next_change(snapshot: Snapshot, accounts: Collection[str]) -> datetime | None:
     """Return when an event of one of these accounts next takes effect or expires, as of the snapshot's instant."""
+    if snapshot.valid_until is None:
+        return None
     import pyarrow as pa
     import pyarrow.compute as pc
-    import pyarrow.parquet as pq
 
-    table = pq.read_table(snapshot.path, columns=["account_id", "changes_at"])
-    among = pc.is_in(table["account_id"], value_set=pa.array(list(accounts), pa.string()))
-    change: datetime | None = pc.min(table["changes_at"].filter(among)).as_py()
-    return change
-
-
-def _write(path: Path, batches: Iterable[list[tuple[str, int, datetime | None]]]) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    instant = pa.timestamp("us", tz="UTC")
-    schema = pa.schema([("account_id", pa.string()), ("group", pa.int32()), ("changes_at", instant)])
-    with pq.ParquetWriter(str(path), schema) as writer:
-        for batch in batches:
-            columns = list(zip(*batch, strict=True)) if batch else [()] * len(schema)
-            writer.write_table(pa.table(columns, schema=schema))
+    wanted = pa.array(list(accounts), pa.string())
+    changes = [
+        pc.min(table["changes_at"].filter(pc.is_in(table["account_id"], value_set=wanted))).as_py()
+        for table in _tables(snapshot.paths, ["account_id", "changes_at"])
+    ]
+    return min((change for change in changes if change is not None), default=None)
 
 
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """Give a private temporary file that takes the place of `path` once all of it is on disk."""
-    try:
-        handle, name = tempfile.mkstemp(prefix=path.name, dir=path.parent)  # mode 0600
+def read_groups(snapshot: Snapshot) -> dict[str, int]:
+    """Return the group of every account; for small ledgers."""
+    tables = _tables(snapshot.paths, ["account_id", "group"])
+    return {
+        account: group
+        for table in tables
+        for account, group in zip(table["account_id"].to_pylist(), table["group"].to_pylist(), strict=True)
+    }
+
+
+def _current(reader: Reader, now: datetime, periods: tuple[int, ...], folder: Path) -> Snapshot:
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    name = "snapshot-" + sha256_hex(json.dumps(periods).encode()).removeprefix("sha256:")[:16]
+    for _, said in files.manifests(folder, name):
         try:
-            yield Path(name)
-            os.fsync(handle)
-            Path(name).replace(path)
-        finally:
-            os.close(handle)
-            Path(name).unlink(missing_ok=True)
-    except OSError as error:
-        raise LedgerUnavailable(
-            f"the consent snapshot cannot be written: {error.strerror or error}",
-            where=str(path),
-            hint="check the folder and its free space",
-            reason="cannot_decide",
-        ) from None
+            if continues(reader, said) and said["as_of"] <= microseconds(now) < said["valid_until"]:
+                return _extended(reader, now, periods, folder, name, said)
+        except (Unusable, *DAMAGED):
+            continue
+    mirror = current_mirror(reader, folder)
+    groups = Groups(mirror.codes, microseconds(now), periods)
+    until = [NEVER]
+    base = files.write_layer(
+        folder, name, _schema(), _numbered(mirror.batches(), groups, until), lambda: _said(groups, (0, 0, 0))
+    )
+    return _kept(reader, now, folder, name, (base,), groups, until[0])
+
+
+def _extended(
+    reader: Reader, now: datetime, periods: tuple[int, ...], folder: Path, name: str, said: dict[str, Any]
+) -> Snapshot:
+    """Bring a kept snapshot up to date; what it says of other accounts holds, for none of their events changed.
+
+    Raises:
+        Unusable: too much changed, or its files are damaged.
+    """
+    layers = tuple(Layer(**layer) for layer in said["layers"])
+    paths = [files.checked(folder, layer) for layer in layers]
+    groups, before = _read_groups(paths, microseconds(now), periods)
+    if said["size"] == reader.size:
+        return _made(reader, now, folder, layers, groups, said["valid_until"])
+    refs = touched_accounts(reader, said["size"], _strangers(reader, paths))
+    if not refs:
+        return _kept(reader, now, folder, name, layers, groups, said["valid_until"])
+    rows = table_of(Coder(reader, groups.codes).these(refs))
+    until = [int(said["valid_until"])]
+    tables = list(_numbered(iter(rows.to_batches()), groups, until))
+    tables += _rest_of_delta(paths, rows["account_id"])
+    if sum(table.num_rows for table in tables) > max(_SMALL, layers[0].rows // _LARGE):
+        raise Unusable(name)
+    delta = files.write_layer(folder, name, _schema(), tables, lambda: _said(groups, before))
+    return _kept(reader, now, folder, name, (layers[0], delta), groups, until[0])
+
+
+def _rest_of_delta(paths: Sequence[Path], replaced: pa.ChunkedArray) -> Iterator[pa.Table]:
+    import pyarrow.compute as pc
+    from pyarrow import parquet
+
+    for path in paths[1:]:
+        old = parquet.read_table(path, schema=_schema())
+        yield old.filter(pc.invert(pc.is_in(old["account_id"], value_set=replaced)))
+
+
+def _schema() -> pa.Schema:
+    import pyarrow as pa
+
+    return pa.schema(
+        {
+            "account_id": pa.string(),
+            "group": pa.int32(),
+            "changes_at": pa.timestamp("us", tz="UTC"),
+            "strangers": pa.list_(pa.string()),
+        }
+    )
+
+
+def _numbered(batches: Iterator[pa.RecordBatch], groups: Groups, until: list[int]) -> Iterator[pa.Table]:
+    """Yield the snapshot's rows; `until` becomes the first of all changes."""
+    import numpy as np
+    import pyarrow as pa
+
+    for batch in batches:
+        numbers, changes = groups.number(batch["shape"], batch["starts"], batch["ends"])
+        until[0] = min(until[0], int(changes.min(initial=NEVER)))
+        instants = pa.array(np.where(changes == NEVER, 0, changes), mask=changes == NEVER)
+        columns = [batch["account_id"], pa.array(numbers), instants, batch["strangers"]]
+        yield pa.table([column.cast(kind) for column, kind in zip(columns, _schema().types, strict=True)], _schema())
+
+
+def _said(groups: Groups, before: tuple[int, int, int]) -> bytes:
+    """Write down what came to terms, shapes and groups since there were so many of each."""
+    terms, shapes, some = before
+    return json.dumps({"codes": groups.codes.to_json(terms, shapes).decode(), "groups": groups.groups[some:]}).encode()
+
+
+def _read_groups(paths: Sequence[Path], now: int, periods: tuple[int, ...]) -> tuple[Groups, tuple[int, int, int]]:
+    """Return the groups, and how many terms, shapes and groups the base says."""
+    codes, examples, before = Codes(), list[Any](), (0, 0, 0)
+    for place, path in enumerate(paths):
+        said = json.loads(files.said_in(path))
+        codes.add_json(said["codes"].encode())
+        examples += [(shape, tuple(starts), tuple(ends)) for shape, starts, ends in said["groups"]]
+        if place == 0:
+            before = (len(codes.terms), len(codes.shapes), len(examples))
+    return Groups(codes, now, periods, examples), before
+
+
+def _strangers(reader: Reader, paths: Sequence[Path]) -> Iterator[tuple[str, list[str]]]:
+    import pyarrow.compute as pc
+
+    for table in _tables(paths, ["account_id", "strangers"]):
+        some = table.filter(pc.greater(pc.list_value_length(table["strangers"]), 0))
+        for account, people in zip(some["account_id"].to_pylist(), some["strangers"].to_pylist(), strict=True):
+            ref = reader.ref(ACCOUNT, account)
+            if ref is not None:
+                yield ref, people
+
+
+def _tables(paths: Sequence[Path], columns: list[str]) -> Iterator[pa.Table]:
+    """Yield base and delta, of the base only what the delta does not replace."""
+    import pyarrow.compute as pc
+    from pyarrow import parquet
+
+    tables = [parquet.read_table(path, columns=columns, partitioning=None) for path in paths]
+    for place, table in enumerate(tables):
+        newer = tables[place + 1]["account_id"] if place + 1 < len(tables) else None
+        yield table if newer is None else table.filter(pc.invert(pc.is_in(table["account_id"], value_set=newer)))
+
+
+def _kept(
+    reader: Reader,
+    now: datetime,
+    folder: Path,
+    name: str,
+    layers: tuple[Layer, ...],
+    groups: Groups,
+    until: int,
+) -> Snapshot:
+    said = {"as_of": microseconds(now), "valid_until": until, "layers": [asdict(layer) for layer in layers]}
+    files.write_manifest(folder, name, reader.size, {**state_of(reader), **said})
+    return _made(reader, now, folder, layers, groups, until)
+
+
+def _made(
+    reader: Reader, now: datetime, folder: Path, layers: tuple[Layer, ...], groups: Groups, until: int
+) -> Snapshot:
+    head = reader.head()
+    paths = tuple(folder / layer.name for layer in layers)
+    return Snapshot(paths, head.size, head.root, now, None if until == NEVER else instant_of(until), groups)

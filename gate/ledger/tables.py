@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, Table, Text, text
 
-SCHEMA_VERSION = "0002"  # the newest Alembic revision; a test compares it with the migrations
+SCHEMA_VERSION = "0003"  # the newest Alembic revision; a test compares it with the migrations
 NODE_LEVEL = 8  # complete subtrees of 2^8 leaves and more are kept; smaller ones are computed from the leaves
 
 metadata = MetaData()
@@ -54,6 +54,13 @@ opening = Table(
     Column("salt", LargeBinary, nullable=False),
     Column("value_digest", LargeBinary, nullable=False),
     Index("opening_value", "value_digest", unique=True),
+)
+
+erased = Table(  # filled by a trigger: which openings were deleted, in their order
+    "erased",
+    metadata,
+    Column("id", _BIG, primary_key=True),
+    Column("ref", _BYTEWISE, nullable=False),
 )
 
 attachment = Table(

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from gate.domain.dataset import Dataset
 from gate.domain.decision import RowGroup
-from gate.errors import CannotDecide, DatasetError
+from gate.errors import DatasetError
 from gate.scan.census import Census, open_census
-from gate.scan.engine import engine, literal, reading
+from gate.scan.engine import engine, reading
 from gate.scan.readers import FILE
+from gate.scan.snapshot import SnapshotFiles, open_snapshot
 from gate.scan.tables import Source, open_source
 
 if TYPE_CHECKING:
@@ -46,35 +47,34 @@ class CoverageCounts:
     listed: bool = False
 
 
-def count_coverage(subject: Dataset | Census, snapshot_path: str | None) -> CoverageCounts:
+def count_coverage(subject: Dataset | Census, snapshot: SnapshotFiles) -> CoverageCounts:
     """Join the accounts in the data with a consent snapshot and count.
 
     Args:
         subject: what to count: a dataset as it is now, or the census of a version.
-        snapshot_path: Parquet with `account_id` (text) and `group` (int32); accounts not in it are of group 0.
-            `None`: nothing is known of anybody.
+        snapshot: see `gate.scan.snapshot`; accounts not in it are of group 0.
 
     Raises:
         DatasetError: missing, empty, unreadable, no such column, accounts of mixed types, no rows.
         CannotDecide: the snapshot cannot be read.
     """
     with engine() as con:
-        snapshot = _snapshot(con, snapshot_path)
+        standing = open_snapshot(snapshot, con)
         dataset = _dataset(subject)
         with reading(dataset):
             rows = _opened(subject, con)
             listed = rows["account"].type().is_array()
             if listed:
-                counted = _listed(rows, snapshot)
+                counted = _listed(rows, standing)
             else:
-                counted = _scalar(rows, snapshot, has_category=dataset.category_column is not None)
+                counted = _scalar(rows, standing, has_category=dataset.category_column is not None)
             found = con.to_pyarrow(counted)
     return _counts(found, dataset, listed=listed)
 
 
 def account_rows(
     subject: Dataset | Census,
-    snapshot_path: str | None,
+    snapshot: SnapshotFiles,
     groups: Collection[int],
     category: str | None = None,
     limit: int | None = 20,
@@ -83,7 +83,7 @@ def account_rows(
 
     Args:
         subject: what to look at.
-        snapshot_path: as for `count_coverage`.
+        snapshot: as for `count_coverage`.
         groups: consent groups; 0 is the accounts that are not in the snapshot.
         category: only rows of this category.
         limit: at most so many accounts; `None` for all.
@@ -94,12 +94,12 @@ def account_rows(
     import ibis
 
     with engine() as con:
-        snapshot = _snapshot(con, snapshot_path)
+        standing = open_snapshot(snapshot, con)
         with reading(_dataset(subject)):
             rows = _opened(subject, con)
             if category is not None:
                 rows = rows.filter(rows["category"] == category)
-            per_account = _grouped(_each_account(rows), snapshot)
+            per_account = _grouped(_each_account(rows), standing)
             wanted = per_account.filter(per_account["group"].isin(list(groups))) if groups else per_account.limit(0)
             totals = wanted.group_by("account").agg(n=wanted["n"].sum())
             found = con.to_pyarrow(totals.order_by([ibis.desc("n"), "account"]).limit(limit))
@@ -116,25 +116,6 @@ def account_ids(subject: Dataset | Census) -> list[str]:
         accounts = _each_account(_opened(subject, con)).select("account").distinct()
         found: list[str] = con.to_pyarrow(accounts.order_by("account"))["account"].to_pylist()
     return found
-
-
-def _snapshot(con: Backend, path: str | None) -> Table:
-    """Return the snapshot as a table (account_id, group)."""
-    import duckdb
-    import ibis
-    import pyarrow as pa
-
-    if path is None:
-        return ibis.memtable(pa.table({"account_id": pa.array([], pa.string()), "group": pa.array([], pa.int32())}))
-    name = ibis.util.gen_name("gate_snapshot")
-    try:
-        con.raw_sql(
-            f'CREATE TEMP VIEW {name} AS SELECT account_id::VARCHAR AS account_id, "group"::INTEGER AS "group" '  # noqa: S608
-            f"FROM read_parquet({literal(path)}, hive_partitioning = false)"
-        )
-    except duckdb.Error:
-        raise CannotDecide("the consent snapshot cannot be read", hint="decide again; a new one is written") from None
-    return con.table(name)
 
 
 def _dataset(subject: Dataset | Census) -> Dataset:

@@ -6,8 +6,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gate.errors import CannotDecide
 from gate.scan.coverage import UNKNOWN_GROUP
+from gate.scan.snapshot import SnapshotFiles, read_snapshot
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -58,7 +58,7 @@ def has_text(values: pa.Array) -> pa.Array:
     return pc.fill_null(pc.not_equal(trimmed, ""), False)
 
 
-def read_passing(snapshot_path: str | None, groups: Collection[int]) -> Passing:
+def read_passing(snapshot: SnapshotFiles, groups: Collection[int]) -> Passing:
     """Read from a consent snapshot who passes; an account in a passing group and in another one does not.
 
     Raises:
@@ -66,17 +66,11 @@ def read_passing(snapshot_path: str | None, groups: Collection[int]) -> Passing:
     """
     import pyarrow as pa
     import pyarrow.compute as pc
-    from pyarrow import parquet
 
     inverted = UNKNOWN_GROUP in groups
-    if snapshot_path is None:
-        return Passing(pa.array([], pa.string()), inverted)
-    try:
-        table = parquet.read_table(snapshot_path, columns=["account_id", "group"], partitioning=None)
-    except (pa.ArrowException, OSError):
-        raise CannotDecide("the consent snapshot cannot be read", hint="decide again; a new one is written") from None
-    accounts = table["account_id"].cast(pa.string()).combine_chunks()
-    passes = pc.is_in(table["group"].cast(pa.int64()).combine_chunks(), value_set=pa.array(sorted(groups), pa.int64()))
+    table = read_snapshot(snapshot)
+    accounts = table["account_id"].combine_chunks()
+    passes = pc.is_in(table["group"].combine_chunks(), value_set=pa.array(sorted(groups), pa.int64()))
     blocked = accounts.filter(pc.invert(passes))
     if inverted:
         return Passing(blocked, inverted)

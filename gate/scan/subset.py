@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
@@ -14,10 +14,13 @@ from gate.errors import DatasetError
 from gate.scan.digest import measure
 from gate.scan.engine import engine, reading
 from gate.scan.formats import Format
-from gate.scan.location import FileRef, changed, filesystem, is_single_file, local_root, read_chunks
-from gate.scan.passing import Passing, has_text, read_passing
+from gate.scan.location import changed, is_single_file, local_root, read_chunks
+from gate.scan.part import Part, undamaged
+from gate.scan.passing import Passing, read_passing
 from gate.scan.readers import FILE, csv_header, csv_query, json_objects, json_pointer
+from gate.scan.snapshot import SnapshotFiles
 from gate.scan.staging import publish
+from gate.scan.subset_parquet import write_parquet
 from gate.scan.tables import Source, open_source, path_accounts
 
 if TYPE_CHECKING:
@@ -30,7 +33,7 @@ _JSON, _ACCOUNT, _CATEGORY = "json", "account", "category"
 
 def write_subset(
     dataset: Dataset,
-    snapshot_path: str | None,
+    snapshot: SnapshotFiles,
     passing_groups: Collection[int],
     target_uri: str,
     *,
@@ -44,7 +47,7 @@ def write_subset(
 
     Args:
         dataset: what to cut from.
-        snapshot_path: as for `coverage.count_coverage`.
+        snapshot: as for `coverage.count_coverage`.
         passing_groups: as `Decision.passing` says, in the snapshot's numbers; 0 is the accounts not in it.
         target_uri: local file or folder that does not exist yet; it appears only when whole. If it exists and holds
             exactly this subset, it stays as it is.
@@ -61,7 +64,7 @@ def write_subset(
     root = local_root(target)
     if root is None:
         raise DatasetError("a subset can only be written to a local folder", where=target_uri, hint="like file:///lake")
-    passing = read_passing(snapshot_path, passing_groups)
+    passing = read_passing(snapshot, passing_groups)
 
     def write(made: Path) -> DatasetVersion:
         with engine() as con, reading(dataset):
@@ -78,55 +81,20 @@ def write_subset(
     return publish(Path(root), write, lambda there, made: _measured(there) == _measured(made))
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """One file of the source and where its rows go."""
-
-    source: Source
-    place: int
-    passing: Passing
-    path: Path
-
-    @property
-    def file(self) -> FileRef:
-        return self.source.layout.files[self.place]
-
-    def mask(self, batch: pa.RecordBatch | pa.Table, account: str | None, category: str | None) -> pa.Array:
-        """Return which rows of the batch stay; the columns are named, `None` where the path says it."""
-        import pyarrow.compute as pc
-
-        rows = self.passing.mask(self._column(batch, self.source.account, account))
-        if self.source.category is None:
-            return rows
-        return pc.and_(rows, has_text(self._column(batch, self.source.category, category)))
-
-    def _column(self, batch: pa.RecordBatch | pa.Table, name: str | None, column: str | None) -> pa.Array:
-        import pyarrow as pa
-
-        if column is not None:
-            found = batch[column]
-            return found.combine_chunks() if isinstance(found, pa.ChunkedArray) else found
-        known = self.source.of_path.get(name) if name is not None else None
-        value = path_accounts(self.source.layout.dataset, [self.file])[0] if known is None else known[self.place]
-        return pa.repeat(pa.scalar(value, pa.string()), batch.num_rows)
-
-    @property
-    def columns(self) -> tuple[str | None, str | None]:
-        """Account and category column, as far as they stand in the files."""
-        account, category = (
-            name if name not in self.source.of_path else None for name in (self.source.account, self.source.category)
-        )
-        return account, category
-
-
 def _write_files(source: Source, passing: Passing, made: Path, con: Backend) -> int:
     """Write what passes of every file; return the number of rows."""
     layout = source.layout
     single = is_single_file(layout.dataset, layout.all_files)
-    writers = {Format.PARQUET: _parquet, Format.CSV: _csv, Format.JSONL: _json, Format.JSON: _json, None: _whole_file}
+    writers = {
+        Format.PARQUET: write_parquet,
+        Format.CSV: _csv,
+        Format.JSONL: _json,
+        Format.JSON: _json,
+        None: _whole_file,
+    }
     total = 0
     for place, file in enumerate(layout.files):
-        part = _Part(source, place, passing, made if single else made / file.path)
+        part = Part(source, place, passing, made if single else made / file.path)
         part.path.parent.mkdir(parents=True, exist_ok=True)
         kept = writers[layout.format](part, con)
         if not kept:
@@ -135,7 +103,7 @@ def _write_files(source: Source, passing: Passing, made: Path, con: Backend) -> 
     return total
 
 
-def _whole_file(part: _Part, con: Backend) -> int:  # noqa: ARG001 a writer like the others
+def _whole_file(part: Part, con: Backend) -> int:  # noqa: ARG001 a writer like the others
     import pyarrow as pa
 
     account = path_accounts(part.source.layout.dataset, [part.file])
@@ -146,27 +114,7 @@ def _whole_file(part: _Part, con: Backend) -> int:  # noqa: ARG001 a writer like
     return 1
 
 
-def _parquet(part: _Part, con: Backend) -> int:  # noqa: ARG001 a writer like the others
-    from pyarrow import parquet
-
-    kept = 0
-    with _binary(part.file) as handle:
-        with _undamaged(part.file):
-            found = parquet.ParquetFile(handle)
-        groups = found.metadata.num_row_groups
-        packing = found.metadata.row_group(0).column(0).compression.lower() if groups else "none"
-        with parquet.ParquetWriter(part.path, found.schema_arrow, compression=packing) as writer:
-            for number in range(groups):
-                with _undamaged(part.file):
-                    table = found.read_row_group(number)
-                table = table.filter(part.mask(table, *part.columns))
-                if table.num_rows:
-                    writer.write_table(table)
-                    kept += table.num_rows
-    return kept
-
-
-def _csv(part: _Part, con: Backend) -> int:
+def _csv(part: Part, con: Backend) -> int:
     from pyarrow import csv
 
     delimiter, names = csv_header(part.file)
@@ -185,7 +133,7 @@ def _csv(part: _Part, con: Backend) -> int:
     return kept
 
 
-def _json(part: _Part, con: Backend) -> int:
+def _json(part: Part, con: Backend) -> int:
     shape = part.source.layout.format
     account, category = part.columns
     fields = ["json"]
@@ -209,37 +157,15 @@ def _json(part: _Part, con: Backend) -> int:
     return kept
 
 
-def _batches(part: _Part, query: str, con: Backend) -> Iterator[pa.RecordBatch]:
-    with _undamaged(part.file):
+def _batches(part: Part, query: str, con: Backend) -> Iterator[pa.RecordBatch]:
+    with undamaged(part.file):
         reader = con.con.sql(query).to_arrow_reader(_BATCH)
     while True:
-        with _undamaged(part.file):
+        with undamaged(part.file):
             batch = next(reader, None)
         if batch is None:
             return
         yield batch
-
-
-@contextmanager
-def _undamaged(file: FileRef) -> Iterator[None]:
-    """Say so when Arrow cannot read on; without Arrow's own words, which quote the data."""
-    import pyarrow as pa
-
-    try:
-        yield
-    except (pa.ArrowException, OSError):
-        raise DatasetError("is truncated or damaged", where=file.path, hint="write the file again") from None
-
-
-@contextmanager
-def _binary(file: FileRef) -> Iterator[BinaryIO]:
-    if file.is_local:
-        with Path(file.url).open("rb") as handle:
-            yield handle
-        return
-    fs, path = filesystem(file.url)
-    with fs.open(path, "rb") as handle:
-        yield handle
 
 
 @contextmanager

@@ -179,7 +179,7 @@ def passing(service: Service, looks: Sequence[Look], wanted: WantedUse, folder: 
     paths = []
     for index, one in enumerate(gathered.looks):
         groups = [gathered.numbers[index][group] for group in decision.passing[index]]
-        names = [name for name, _ in account_rows(one.census, str(gathered.snapshot.path), groups, limit=None)]
+        names = [name for name, _ in account_rows(one.census, gathered.snapshot_files, groups, limit=None)]
         path = folder / f"passing-{index}.parquet"
         columns = {"account_id": pa.array(names, pa.string()), "group": pa.array([1] * len(names), pa.int32())}
         parquet.write_table(pa.table(columns), path)
@@ -258,7 +258,7 @@ def blocked_accounts(gathered: Gathered, decision: Decision) -> int:
     for index, one in enumerate(gathered.looks):
         numbers = gathered.numbers[index]
         failing = [numbers[group] for group in range(len(numbers)) if group not in decision.passing[index]]
-        names.update(name for name, _ in account_rows(one.census, str(gathered.snapshot.path), failing, limit=None))
+        names.update(name for name, _ in account_rows(one.census, gathered.snapshot_files, failing, limit=None))
     return len(names)
 
 
@@ -273,7 +273,7 @@ def _lacking_accounts(gathered: Gathered, decision: Decision) -> list[dict[str, 
         census = gathered.looks[index].census
         groups = [gathered.numbers[index][group] for group in finding.groups]
         category = finding.category if census.dataset.category_column else None
-        top = account_rows(census, str(gathered.snapshot.path), groups, category=category, limit=TOP_ACCOUNTS)
+        top = account_rows(census, gathered.snapshot_files, groups, category=category, limit=TOP_ACCOUNTS)
         tops.append({"finding": number, "accounts": [(name, rows) for name, rows in top]})
     return tops
 

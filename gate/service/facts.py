@@ -10,7 +10,7 @@ from pathlib import Path
 
 from gate.domain.decision import AccountGroup, DatasetFacts, Facts, Use, WantedUse
 from gate.domain.words import CONTENT, Category, Ownership, Reason
-from gate.ledger.snapshots import Snapshot, build_snapshot
+from gate.ledger.snapshots import Snapshot, current_snapshot
 from gate.ledger.state import feeds, model_record
 from gate.ledger.store import Reader
 from gate.policy.table import Policy
@@ -32,7 +32,7 @@ class Gathered:
         size, root: the ledger's state the facts rest on.
         looks: what was seen of each dataset, in order.
         tagged: what is recorded of each.
-        snapshot: the consent snapshot; its file lives as long as the context that gathered it.
+        snapshot: the consent snapshot.
         numbers: per dataset, the snapshot's group number of each account group of the facts.
     """
 
@@ -45,6 +45,11 @@ class Gathered:
     tagged: tuple[Tagged, ...]
     snapshot: Snapshot
     numbers: tuple[tuple[int, ...], ...]
+
+    @property
+    def snapshot_files(self) -> list[str]:
+        """The snapshot as `gate.scan` reads it."""
+        return [str(path) for path in self.snapshot.paths]
 
 
 def gather(
@@ -61,7 +66,7 @@ def gather(
 
     Args:
         looks: see `gate.scan.census.look`.
-        folder: where the snapshot file may be written; belongs to the caller.
+        folder: where a snapshot may be written if it cannot be kept; belongs to the caller.
         policy: instead of the active one (dry checks only).
         claimed: categories to assume per dataset instead of recorded tags (dry checks only).
 
@@ -77,10 +82,10 @@ def gather(
         use, model_problems = _looked_up(reader, wanted)
         tagged = tuple(read_tags(reader, one.version, now, made) for one, made in zip(looks, sources, strict=True))
         terms_changes = [terms.since for terms in policy.terms_versions]
-        snapshot = build_snapshot(reader, now, folder / "snapshot.parquet", terms_changes)
+        snapshot = current_snapshot(reader, now, terms_changes, service.settings.snapshots_path, folder / "snapshots")
     if claimed:
         tagged = tuple(_assume(tag, said) for tag, said in zip(tagged, claimed, strict=True))
-    counted = [count_coverage(one.census, str(snapshot.path)) for one in looks]
+    counted = [count_coverage(one.census, [str(path) for path in snapshot.paths]) for one in looks]
     numbers = tuple(tuple(sorted({group for _, group in counts.accounts})) for counts in counted)
     facts = Facts(
         tuple(
@@ -130,9 +135,7 @@ def _dataset_facts(
 ) -> DatasetFacts:
     place = {group: index for index, group in enumerate(present)}
     groups = tuple(
-        AccountGroup(
-            snapshot.groups[group], {category: n for (category, g), n in counts.accounts.items() if g == group}
-        )
+        AccountGroup(snapshot.facts(group), {category: n for (category, g), n in counts.accounts.items() if g == group})
         for group in present
     )
     rows = tuple(replace(row, groups=tuple(place[group] for group in row.groups)) for row in counts.rows)

@@ -51,6 +51,11 @@ class Settings:
         return self.home / "checkpoints" / "latest"
 
     @property
+    def snapshots_path(self) -> Path:
+        """Folder of consent snapshots and the mirror they are made from; may be removed at any time."""
+        return self.home / "snapshots"
+
+    @property
     def subsets_uri(self) -> str:
         """Where consented subsets go unless a gate says otherwise."""
         return (self.home / "subsets").as_uri()
