@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -35,6 +36,25 @@ def ratio(what: str, seconds: float, peer: float, bar: float, *, note: str = "",
         "unit": "x",
         "note": f"{times}; {note}" if note else times,
         "ok": ok,
+    }
+
+
+def growth(what: str, times: Sequence[tuple[int, float]], bar: float = 1.05) -> Row:
+    """Return a row with the exponent by which time grows with size: 1 is in proportion.
+
+    Args:
+        what: was measured.
+        times: sizes and seconds, smallest first. What a run costs whatever its size is small beside the smallest.
+        bar: the exponent may not exceed this.
+    """
+    (least, fast), (most, slow) = times[0], times[-1]
+    shown = ", ".join(f"{size:,}: {seconds:.2f} s" for size, seconds in times)
+    return {
+        "what": f"{what}: growth",
+        "measured": math.log(slow / fast) / math.log(most / least),
+        "bar": bar,
+        "unit": "exp",
+        "note": shown,
     }
 
 

@@ -1,7 +1,8 @@
-"""Coverage of a large table against a raw scan of the same column and against pandas; every count is recomputed."""
+"""Coverage and subset of a large table against DuckDB's scan, join and copy, and against pandas; counts recomputed."""
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import tempfile
 from collections import Counter
@@ -13,37 +14,49 @@ import pandas as pd
 import pyarrow.compute as pc
 from pyarrow import parquet
 
-from benchmarks._common import Row, alone, best_of, ratio
+from benchmarks._common import Row, alone, best_of, growth, ratio
+from benchmarks._lake import generate
 from gate.domain.dataset import dataset
 from gate.scan.coverage import CoverageCounts, count_coverage
 from gate.scan.digest import measure
+from gate.scan.subset import write_subset
 
-SEED = 20230807
-GROUPS = 7  # consent groups in the snapshot
-KNOWN = 0.8  # share of accounts in the snapshot
-CUT = 500_000  # rows for pandas, which would take too long on all
-BAR = 5.0  # raw scans
-
-
-def generate(folder: Path, rows: int, accounts: int) -> tuple[Path, Path]:
-    """Write the table (account_id, minutes) in an order without pattern, and the snapshot; same bytes every time."""
-    table, snapshot = folder / "calls.parquet", folder / "snapshot.parquet"
-    account = f"'acct-' || lpad((hash(i + {SEED}) % {accounts})::VARCHAR, 7, '0')"
-    with duckdb.connect() as con:
-        con.execute(
-            f"COPY (SELECT {account} AS account_id, hash(i) % 90 AS minutes FROM range({rows}) t(i)) TO '{table}'"
-        )
-        con.execute(
-            f"""COPY (SELECT 'acct-' || lpad(i::VARCHAR, 7, '0') AS account_id, (1 + i % {GROUPS})::INTEGER AS "group"
-            FROM range({int(accounts * KNOWN)}) t(i)) TO '{snapshot}'"""
-        )
-    return table, snapshot
+CUT = 2_000_000  # rows for pandas, which would take too long on all
+BAR = 2.5  # raw scans
+JOIN_BAR = 1.5  # DuckDB's own anti join
+MEMORY = 2.0  # GiB
+PASSING = (1, 3, 5)  # groups whose rows the subset keeps
 
 
 def raw_scan(table: Path) -> int:
     """Read every value of the account column and do next to nothing with it."""
     with duckdb.connect() as con:
         return int(con.execute(f"SELECT bit_xor(hash(account_id)) FROM '{table}'").fetchone()[0])
+
+
+def anti_join(table: Path, snapshot: Path) -> int:
+    """Count the rows of unknown accounts: the least that a join of the two answers."""
+    with duckdb.connect() as con:
+        query = f"SELECT count(*) FROM '{table}' ANTI JOIN '{snapshot}' USING (account_id)"
+        return int(con.execute(query).fetchone()[0])
+
+
+def semi_copy(table: Path, snapshot: Path, target: Path, *, ordered: bool) -> int:
+    """Copy the rows of passing accounts, in whatever order they come or in their own."""
+    target.unlink(missing_ok=True)
+    with duckdb.connect() as con:
+        known = f"""SELECT account_id FROM '{snapshot}' WHERE "group" IN {PASSING}"""
+        rows = f"SELECT * FROM read_parquet('{table}', file_row_number = true) WHERE account_id IN ({known})"
+        order = "ORDER BY file_row_number" if ordered else ""
+        query = f"COPY (SELECT * EXCLUDE (file_row_number) FROM ({rows}) {order}) TO '{target}'"
+        return int(con.execute(query).fetchone()[0])
+
+
+def subset(table: Path, snapshot: Path, target: Path) -> int:
+    """Cut the same rows as the gate does: in their order, with the file's schema."""
+    target.unlink(missing_ok=True)
+    write_subset(dataset(str(table), "account_id"), str(snapshot), PASSING, str(target))
+    return int(parquet.read_metadata(target).num_rows)
 
 
 def with_pandas(table: Path, snapshot: Path) -> Counter[int]:
@@ -77,39 +90,98 @@ def same(counts: CoverageCounts, table: Path, snapshot: Path) -> bool:
     )
 
 
-def main(rows: int = 5_000_000, accounts: int = 500_000) -> list[Row]:
-    """Measure both; a row's `ok` says whether every count was the recount's."""
-    with tempfile.TemporaryDirectory(prefix="gate-bench-") as name:
-        folder = Path(name)
-        table, snapshot = generate(folder, rows, accounts)
-        source = dataset(str(table), "account_id")
-        (raw, _), (ours, counts) = best_of(5, partial(raw_scan, table), partial(count_coverage, source, str(snapshot)))
-        ((hashing, (version, _)),) = best_of(2, partial(measure, source))
-        (folder / "cut").mkdir()
-        cut, cut_snapshot = generate(folder / "cut", min(rows, CUT), accounts)
-        small = dataset(str(cut), "account_id")
-        (pandas, by_pandas), (ours_small, small_counts) = best_of(
-            3, partial(with_pandas, cut, cut_snapshot), partial(count_coverage, small, str(cut_snapshot))
-        )
-        exact = same(counts, table, snapshot)
-        small_exact = same(small_counts, cut, cut_snapshot) and by_pandas == Counter(
-            {group.groups[0]: group.rows for group in small_counts.rows}
-        )
-    speed = f"digest {version.size / hashing / 1e9:.2f} GB/s"
+def memory(table: Path, snapshot: Path) -> float:
+    """Return the most memory a process of its own takes to count, in GiB."""
+    script = (
+        "import re, sys; from gate.domain.dataset import dataset; from gate.scan.coverage import count_coverage;"
+        "count_coverage(dataset(sys.argv[1], 'account_id'), sys.argv[2]);"
+        "print(re.search(r'VmHWM:\\s+(\\d+) kB', open('/proc/self/status').read())[1])"
+    )
+    command = [sys.executable, "-c", script, str(table), str(snapshot)]
+    told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return int(told) / 2**20
+
+
+def of_table(folder: Path, rows: int, accounts: int, *, skewed: bool) -> list[Row]:
+    """Compare counting one table with scanning and joining it."""
+    table, snapshot = generate(folder, rows, accounts, skewed=skewed)
+    source = dataset(str(table), "account_id")
+    (raw, _), (joined, _), (ours, counts) = best_of(
+        4, partial(raw_scan, table), partial(anti_join, table, snapshot), partial(count_coverage, source, str(snapshot))
+    )
+    exact = same(counts, table, snapshot)
+    what = f"coverage of {rows:,} rows{', a few accounts with most,' if skewed else ''}"
+    note = f"{accounts:,} accounts, {table.stat().st_size / 1e9:.2f} GB; {told(exact)}"
     return [
-        ratio(f"coverage of {rows:,} rows / raw scan", ours, raw, BAR, note=f"{told(exact)}; {speed}", ok=exact),
-        ratio(
-            f"coverage of {min(rows, CUT):,} rows / pandas isin",
-            ours_small,
-            pandas,
-            1.0,
-            note=told(small_exact),
-            ok=small_exact,
-        ),
+        ratio(f"{what} / raw scan", ours, raw, BAR, note=note, ok=exact),
+        ratio(f"{what} / DuckDB's anti join", ours, joined, JOIN_BAR, ok=exact),
     ]
 
 
+def of_subset(table: Path, snapshot: Path, target: Path) -> list[Row]:
+    """Compare cutting a subset with DuckDB's own copy of the same rows."""
+    (peer, theirs), (sorting, _), (ours, kept) = best_of(
+        2,
+        partial(semi_copy, table, snapshot, target, ordered=False),
+        partial(semi_copy, table, snapshot, target, ordered=True),
+        partial(subset, table, snapshot, target),
+    )
+    note, same_rows = f"{kept:,} rows; ours keeps order and schema, and has its digest", kept == theirs
+    return [
+        ratio("subset / semi join COPY that loses the order", ours, peer, 1.2, note=note, ok=same_rows),
+        ratio("subset / semi join COPY in order", ours, sorting, 1.2, ok=same_rows),
+    ]
+
+
+def of_pandas(folder: Path, rows: int, accounts: int) -> Row:
+    """Compare with a notebook."""
+    table, snapshot = generate(folder, rows, accounts)
+    small = dataset(str(table), "account_id")
+    (pandas, by_pandas), (ours, counts) = best_of(
+        3, partial(with_pandas, table, snapshot), partial(count_coverage, small, str(snapshot))
+    )
+    by_group = Counter({group.groups[0]: group.rows for group in counts.rows})
+    exact = same(counts, table, snapshot) and by_pandas == by_group
+    return ratio(f"coverage of {rows:,} rows / pandas isin", ours, pandas, 0.1, note=told(exact), ok=exact)
+
+
+def main(rows: int = 20_000_000, accounts: int = 2_000_000) -> list[Row]:
+    """Measure all; a row's `ok` says whether every count was the recount's."""
+    found, times = list[Row](), list[tuple[int, float]]()
+    with tempfile.TemporaryDirectory(prefix="gate-bench-") as name:
+        for number, (part, skewed) in enumerate([(1, False), (1, True)]):
+            folder = Path(name) / str(number)
+            folder.mkdir()
+            found += of_table(folder, rows // part, accounts // part, skewed=skewed)
+        folder = Path(name) / "0"
+        table, snapshot = folder / "calls.parquet", folder / "snapshot.parquet"
+        found.append(
+            {
+                "what": "peak memory of coverage",
+                "measured": memory(table, snapshot),
+                "bar": MEMORY,
+                "unit": "GiB",
+                "note": f"{rows:,} rows",
+            }
+        )
+        ((hashing, (version, _)),) = best_of(1, partial(measure, dataset(str(table), "account_id")))
+        found[-1]["note"] = f"{found[-1]['note']}; digest {version.size / hashing / 1e9:.2f} GB/s"
+        found += of_subset(table, snapshot, Path(name) / "subset.parquet")
+        for part in (16, 4):
+            small = Path(name) / f"part-{part}"
+            small.mkdir()
+            cut, known = generate(small, rows // part, accounts // part)
+            ((spent, _),) = best_of(3, partial(count_coverage, dataset(str(cut), "account_id"), str(known)))
+            times.append((rows // part, spent))
+        ((spent, _),) = best_of(2, partial(count_coverage, dataset(str(table), "account_id"), str(snapshot)))
+        found.append(growth("coverage", [*times, (rows, spent)]))
+        (Path(name) / "cut").mkdir()
+        found.append(of_pandas(Path(name) / "cut", min(rows, CUT), max(accounts // 10, 1)))
+    return found
+
+
 def told(exact: bool) -> str:
+    """Say whether counts are right."""
     return "counts equal the recount" if exact else "COUNTS DIFFER from the recount"
 
 

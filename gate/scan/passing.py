@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from gate.scan.coverage import UNKNOWN_GROUP
-from gate.scan.snapshot import SnapshotFiles, read_snapshot
+from gate.scan.snapshot import SnapshotFiles, read_snapshot, snapshot_query
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -15,12 +16,52 @@ if TYPE_CHECKING:
 _BLANK = " \t\n\r\v\f"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass
 class Passing:
-    """Accounts that pass: those in `named`, or all but those when `inverted`."""
+    """Accounts that pass, as a consent snapshot says: those in `named`, or all but those when `inverted`.
 
-    named: pa.Array
-    inverted: bool
+    An account that the snapshot has in a passing group and in another one does not pass.
+
+    Attributes:
+        snapshot: see `gate.scan.snapshot`.
+        groups: those that pass; 0 is the accounts that are not in the snapshot.
+    """
+
+    snapshot: SnapshotFiles
+    groups: Collection[int]
+
+    @property
+    def inverted(self) -> bool:
+        """Whether those pass who are not named."""
+        return UNKNOWN_GROUP in self.groups
+
+    @cached_property
+    def named(self) -> pa.Array:
+        """The accounts that are named, as text.
+
+        Raises:
+            CannotDecide: the snapshot cannot be read.
+        """
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        table = read_snapshot(self.snapshot)
+        accounts, group = table["account_id"].combine_chunks(), table["group"].combine_chunks()
+        passes = pc.is_in(group, value_set=pa.array(sorted(self.groups), pa.int64()))
+        blocked = accounts.filter(pc.invert(passes))
+        if self.inverted:
+            return blocked
+        named = accounts.filter(passes)
+        return named.filter(pc.invert(pc.is_in(named, value_set=blocked)))
+
+    def query(self) -> str:
+        """Return SQL for what `named` says: one column, `name`, without blank ones."""
+        groups = ", ".join(map(str, sorted({*map(int, self.groups)}))) or "NULL"
+        passes = f'coalesce("group" IN ({groups}), false)'
+        told = (
+            f"SELECT account_id AS name, bool_and({passes}) AS passes FROM ({snapshot_query(self.snapshot)}) GROUP BY 1"  # noqa: S608
+        )
+        return f"SELECT name FROM ({told}) WHERE {'NOT ' if self.inverted else ''}passes AND {sql_text('name')}"  # noqa: S608
 
     def mask(self, accounts: pa.Array) -> pa.Array:
         """Return, per row, whether it names an account and all it names pass.
@@ -58,24 +99,10 @@ def has_text(values: pa.Array) -> pa.Array:
     return pc.fill_null(pc.not_equal(trimmed, ""), False)
 
 
-def read_passing(snapshot: SnapshotFiles, groups: Collection[int]) -> Passing:
-    """Read from a consent snapshot who passes; an account in a passing group and in another one does not.
-
-    Raises:
-        CannotDecide: the snapshot cannot be read.
-    """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    inverted = UNKNOWN_GROUP in groups
-    table = read_snapshot(snapshot)
-    accounts = table["account_id"].combine_chunks()
-    passes = pc.is_in(table["group"].combine_chunks(), value_set=pa.array(sorted(groups), pa.int64()))
-    blocked = accounts.filter(pc.invert(passes))
-    if inverted:
-        return Passing(blocked, inverted)
-    named = accounts.filter(passes)
-    return Passing(named.filter(pc.invert(pc.is_in(named, value_set=blocked))), inverted)
+def sql_text(expression: str) -> str:
+    """Return the SQL condition that a text is neither null nor blank; only what sorts before `!` is trimmed to see."""
+    blank = " || ".join(f"chr({ord(character)})" for character in _BLANK)
+    return f"coalesce({expression} >= '!' OR trim({expression}, {blank}) <> '', false)"
 
 
 def _numbers(count: int, kind: pa.DataType) -> pa.Array:

@@ -26,14 +26,10 @@ def open_snapshot(snapshot: SnapshotFiles, con: Backend) -> Table:
     """
     import duckdb
     import ibis
-    import pyarrow as pa
 
-    files = _files(snapshot)
-    if not files:
-        return ibis.memtable(pa.table({"account_id": pa.array([], pa.string()), "group": pa.array([], pa.int32())}))
     name = ibis.util.gen_name("gate_snapshot")
     try:
-        con.raw_sql(f"CREATE TEMP VIEW {name} AS {_query(files)}")
+        con.raw_sql(f"CREATE TEMP VIEW {name} AS {snapshot_query(snapshot)}")
     except duckdb.Error:
         raise unreadable() from None
     return con.table(name)
@@ -59,6 +55,12 @@ def read_snapshot(snapshot: SnapshotFiles) -> pa.Table:
     except (pa.ArrowException, OSError):
         raise unreadable() from None
     return found
+
+
+def snapshot_query(snapshot: SnapshotFiles) -> str:
+    """Return SQL for the snapshot as a table (account_id, group)."""
+    files = _files(snapshot)
+    return _query(files) if files else 'SELECT NULL::VARCHAR AS account_id, 0 AS "group" WHERE false'
 
 
 def unreadable() -> CannotDecide:

@@ -16,7 +16,7 @@ from gate.scan.engine import engine, reading
 from gate.scan.formats import Format
 from gate.scan.location import changed, is_single_file, local_root, read_chunks
 from gate.scan.part import Part, undamaged
-from gate.scan.passing import Passing, read_passing
+from gate.scan.passing import Passing
 from gate.scan.readers import FILE, csv_header, csv_query, json_objects, json_pointer
 from gate.scan.snapshot import SnapshotFiles
 from gate.scan.staging import publish
@@ -64,7 +64,7 @@ def write_subset(
     root = local_root(target)
     if root is None:
         raise DatasetError("a subset can only be written to a local folder", where=target_uri, hint="like file:///lake")
-    passing = read_passing(snapshot, passing_groups)
+    passing = Passing(snapshot, passing_groups)
 
     def write(made: Path) -> DatasetVersion:
         with engine() as con, reading(dataset):

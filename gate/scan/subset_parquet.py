@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from gate.scan.engine import file_list, identifier, literal
 from gate.scan.part import Part, binary, undamaged
-from gate.scan.passing import Passing
+from gate.scan.passing import Passing, sql_text
+from gate.scan.snapshot import unreadable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 _NAMED = "gate_named"  # table with the accounts a `Passing` names
 _NUMBER = "file_row_number"  # as DuckDB calls it
-_BLANK = "' ' || chr(9) || chr(10) || chr(11) || chr(12) || chr(13)"
 _CODECS = {"SNAPPY": "snappy", "ZSTD": "zstd", "GZIP": "gzip", "UNCOMPRESSED": "uncompressed"}
 _OWN = b"ARROW:schema"  # Arrow's own description of the schema: written anew
 _ROWS = 1_000_000  # numbers of rows in memory at a time
@@ -60,10 +60,23 @@ def _with_duckdb(found: ParquetFile, part: Part, stays: NDArray[np.bool_], con: 
     # A join would lose the order of the rows, a filter keeps it.
     wanted = f"get_bit(getvariable('{_NAMED}'), {_NUMBER}::INTEGER) = 1"
     con.con.execute(f"SET VARIABLE {_NAMED} = ?::BLOB::BIT", [np.packbits(stays).tobytes()])
-    rows = f"SELECT * EXCLUDE ({_NUMBER}) FROM {_rows(part, con)} WHERE {wanted}"  # noqa: S608 quoted by file_list
+    rows = f"SELECT {_columns(schema, wanted, con)} FROM {_rows(part, con)} WHERE {wanted}"  # noqa: S608 quoted
     copied = con.con.execute(f"COPY ({rows}) TO {literal(str(part.path))} ({options})").fetchone()
     same = parquet.read_schema(part.path).equals(schema, check_metadata=True)
     return int(copied[0]) if same and copied else None
+
+
+def _columns(schema: pa.Schema, wanted: str, con: Backend) -> str:
+    """Return what to select so that columns which cannot hold nulls, and only these, are written as such.
+
+    DuckDB writes a column so when statistics show that there are none.
+    """
+    required = [field.name for field in schema if not field.nullable]
+    con.raw_sql(f"SET disabled_optimizers = '{'' if required else 'statistics_propagation'}'")
+    if not required:
+        return f"* EXCLUDE ({_NUMBER})"
+    names = {field.name: identifier(field.name) for field in schema}
+    return ", ".join(n if name in required else f"CASE WHEN {wanted} THEN {n} END AS {n}" for name, n in names.items())
 
 
 def _with_arrow(found: ParquetFile, part: Part, mask: Mask) -> int:
@@ -113,16 +126,17 @@ def _set(con: Backend, query: str, stays: NDArray[np.bool_], value: bool) -> Non
 
 
 def _name_passing(con: Backend, passing: Passing) -> None:
-    """Make the accounts a table, once for all files of a dataset; blank ones are nobody."""
-    import pyarrow as pa
+    """Make the accounts a table, once for all files of a dataset.
 
-    con.con.register(f"{_NAMED}_arrow", pa.table({"name": passing.named}))
-    con.raw_sql(
-        f"CREATE TEMP TABLE IF NOT EXISTS {_NAMED} AS "  # noqa: S608 our own names
-        f"SELECT DISTINCT name FROM {_NAMED}_arrow AS t WHERE {_has_text('name')}"
-    )
-    # Where statistics show no nulls, columns would be written as ones that cannot hold any.
-    con.raw_sql("SET disabled_optimizers = 'statistics_propagation'")
+    Raises:
+        CannotDecide: the snapshot cannot be read.
+    """
+    import duckdb
+
+    try:
+        con.raw_sql(f"CREATE TEMP TABLE IF NOT EXISTS {_NAMED} AS {passing.query()}")
+    except duckdb.Error:
+        raise unreadable() from None
 
 
 def _failing(passing: Passing, account: str) -> str:
@@ -133,9 +147,7 @@ def _failing(passing: Passing, account: str) -> str:
 
 
 def _has_text(column: str) -> str:
-    """Return the condition that a value is neither null nor blank; only what sorts before `!` is trimmed to see."""
-    text = f"t.{identifier(column)}::VARCHAR"
-    return f"coalesce({text} >= '!' OR trim({text}, {_BLANK}) <> '', false)"
+    return sql_text(f"t.{identifier(column)}::VARCHAR")
 
 
 def _rows(part: Part, con: Backend) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -141,11 +140,11 @@ def _form(entry: Entry) -> tuple[Any, ...]:
     plain = {name: value for name, value in body.items() if name not in _LEFT_OUT}
     plain.pop("withdrawal_channel_ref", None)
     return (
-        json.dumps(plain),
-        json.dumps({name: value for name, value in principal.items() if name not in ("person_ref", "evidence_ref")}),
+        repr(plain),
+        repr({name: value for name, value in principal.items() if name not in ("person_ref", "evidence_ref")}),
         "person_ref" in principal,
         "evidence_ref" in principal,
-        json.dumps({name: value for name, value in notice.items() if name != "text_sha256"}),
+        repr({name: value for name, value in notice.items() if name != "text_sha256"}),
         "text_sha256" in notice,
         "evidence_ref" in body,
         "withdrawal_channel_ref" in body,
