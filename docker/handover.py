@@ -17,7 +17,9 @@ def connection(url: str, token: str, keys: list[str]) -> dict[str, dict[str, str
 def openlineage(url: str, token: str) -> dict[str, object]:
     """Return the configuration of OpenLineage's client; YAML reads JSON."""
     auth = {"type": "api_key", "apiKey": token}
-    return {"transport": {"type": "http", "url": url, "endpoint": "api/v1/lineage", "auth": auth}}
+    # Its client reads no SSL_CERT_FILE.
+    trusted = {"ca_cert_path": "/trust/ca-bundle.pem"}
+    return {"transport": {"type": "http", "url": url, "endpoint": "api/v1/lineage", "auth": auth, "ssl_context": trusted}}
 
 
 def write(path: Path, value: object) -> None:

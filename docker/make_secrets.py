@@ -23,13 +23,13 @@ def fernet_key() -> str:
     return base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
 
 
-def kept(path: str, make: Callable[[], str] = password) -> str:
+def kept(path: str, make: Callable[[], str] = password, mode: int = 0o400) -> str:
     """Return the secret in a file, made if it is not there. A crash leaves a whole file or none."""
     file = ROOT / path
     if not file.exists():
         aside = file.with_name(f".{file.name}.new")
         aside.unlink(missing_ok=True)
-        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400)
+        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         with os.fdopen(descriptor, "w", encoding="utf-8") as new:
             new.write(make())
             new.flush()
@@ -38,9 +38,9 @@ def kept(path: str, make: Callable[[], str] = password) -> str:
     return file.read_text("utf-8")
 
 
-def copied(path: str, text: str) -> None:
+def copied(path: str, text: str, mode: int = 0o400) -> None:
     """Keep something that follows from a secret."""
-    kept(path, lambda: text)
+    kept(path, lambda: text, mode)
 
 
 def database_url(user: str, word: str, database: str) -> str:
@@ -63,7 +63,7 @@ def main() -> None:
     kept("airflow/api-secret", lambda: secrets.token_hex(32))
     gate = kept("gate/airflow-password")
     people = {user: gate if user == "gate" else password() for user in USERS}
-    copied("airflow/passwords.json", json.dumps(people))
+    copied("users/passwords.json", json.dumps(people), mode=0o600)
 
 
 if __name__ == "__main__":
