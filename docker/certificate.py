@@ -1,4 +1,4 @@
-"""Makes a certificate for the decision service that signs itself, for networks without a CA: certificate.py FOLDER NAME…"""
+"""Makes a self-signed certificate for the decision service, for networks without a CA: give it a folder and names."""
 
 from __future__ import annotations
 

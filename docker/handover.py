@@ -19,7 +19,9 @@ def openlineage(url: str, token: str) -> dict[str, object]:
     auth = {"type": "api_key", "apiKey": token}
     # Its client reads no SSL_CERT_FILE.
     trusted = {"ca_cert_path": "/trust/ca-bundle.pem"}
-    return {"transport": {"type": "http", "url": url, "endpoint": "api/v1/lineage", "auth": auth, "ssl_context": trusted}}
+    return {
+        "transport": {"type": "http", "url": url, "endpoint": "api/v1/lineage", "auth": auth, "ssl_context": trusted}
+    }
 
 
 def write(path: Path, value: object) -> None:
