@@ -88,7 +88,6 @@ export GATE_TEST_COMPOSE="docker-compose -p gate-docker-test -f docker/compose.y
 
 chmod 711 "$work"  # containers are somebody else
 $GATE_TEST_COMPOSE build >"$work/build.log" 2>&1 || { tail -n 30 "$work/build.log" >&2; exit 1; }
-docker image prune --force >/dev/null
 tell "the images are built"
 docker images --format '{{.Repository}} {{.Size}}' | sort
 $GATE_TEST_COMPOSE up -d --no-build >"$work/up.log" 2>&1 || { tail -n 30 "$work/up.log" >&2; exit 1; }
