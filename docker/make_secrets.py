@@ -54,6 +54,7 @@ def main() -> None:
     copied("gate/database-url", database_url("gate", kept("postgres/gate-password"), "gate"))
     admin = kept("postgres/gate-admin-password")
     copied("gate-admin/database-url", database_url("gate_admin", admin, "gate"))
+    copied("marquez/password", kept("postgres/marquez-password"))
     redis = kept("redis/password")
     for folder in ("airflow", "worker"):
         copied(f"{folder}/broker-url", f"redis://:{redis}@redis:6379/0")

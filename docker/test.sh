@@ -4,6 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+main() {
 [[ "$(id -u)" == 0 ]] || { echo "docker-test starts a Docker Engine of its own and must be root" >&2; exit 2; }
 
 missing=()
@@ -24,6 +25,28 @@ export BASE_IMAGE=consent-gate-base:local BUILD_NETWORK=host
 
 tell() { printf '[%4d s] %s\n' $((SECONDS - began)) "$*"; }
 
+# No default bridge; firewall rules only where nobody else has any.
+start_engine() {  # whether it makes firewall rules, and what it is started with
+    local rules=$1
+    shift
+    "$@" dockerd --data-root "$images/data" --exec-root "$work/exec" --host "$DOCKER_HOST" --pidfile "$work/docker.pid" \
+        --bridge none --iptables="$rules" --log-level error >>"$work/docker.log" 2>&1 &
+    engine=$!
+    for _ in $(seq 60); do
+        ! docker version >/dev/null 2>&1 || return 0
+        kill -0 "$engine" 2>/dev/null || break
+        sleep 1
+    done
+    cat "$work/docker.log" >&2
+    exit 1
+}
+
+stop_engine() {
+    kill "$engine" 2>/dev/null || true
+    wait "$engine" 2>/dev/null || true
+    engine=
+}
+
 clean() {
     local code=$?
     trap - EXIT INT TERM
@@ -34,9 +57,9 @@ clean() {
             tell "what the containers said is in artifacts/docker-test.log"
         fi
         [[ -z "${GATE_TEST_COMPOSE:-}" ]] || $GATE_TEST_COMPOSE down --volumes --timeout 5 >/dev/null 2>&1 || true
-        kill "$engine" 2>/dev/null || true
-        wait "$engine" 2>/dev/null || true
+        stop_engine
     fi
+    umount "$work"/exec/netns/* 2>/dev/null || true
     rm -rf "$work" || true
     tell "everything is torn down"
     exit "$code"
@@ -44,17 +67,8 @@ clean() {
 trap clean EXIT
 trap 'exit 130' INT TERM
 
-# No default bridge and no firewall rules of its own: other engines of this machine never notice.
 mkdir -p "$images"
-dockerd --data-root "$images/data" --exec-root "$work/exec" --host "$DOCKER_HOST" --pidfile "$work/docker.pid" \
-    --bridge none --iptables=false --ip-forward=false --ip-masq=false --log-level error >"$work/docker.log" 2>&1 &
-engine=$!
-for _ in $(seq 60); do
-    docker version >/dev/null 2>&1 && break
-    kill -0 "$engine" 2>/dev/null || { cat "$work/docker.log" >&2; exit 1; }
-    sleep 1
-done
-docker version >/dev/null
+start_engine false env  # building needs the machine's network
 tell "the Docker Engine is up"
 
 # A base image like debian:bookworm-slim, with this machine's certificates: the place where a company puts its own.
@@ -73,16 +87,7 @@ fi
 mkdir "$work/dags"
 cp dags/*.py tests/docker/dags/*.py "$work/dags"
 chmod -R a+rX "$work/dags"
-read -r AIRFLOW_PORT GATE_PORT < <(.venv/bin/python - <<'PYTHON'
-import socket
-
-taken = [socket.socket(), socket.socket()]
-for one in taken:
-    one.bind(("127.0.0.1", 0))
-print(*(one.getsockname()[1] for one in taken))
-PYTHON
-)
-export AIRFLOW_PORT GATE_PORT DAGS_FOLDER="$work/dags" DAGS_ARE_PAUSED_AT_CREATION=false
+export DAGS_FOLDER="$work/dags" DAGS_ARE_PAUSED_AT_CREATION=false
 export HEARTBEAT_TIMEOUT=30 TASK_RETRIES=5 TASK_RETRY_DELAY=5  # seconds: a lost worker shows sooner than in production
 export GATE_TEST_COMPOSE="docker-compose -p gate-docker-test -f docker/compose.yaml -f docker/compose.demo.yaml"
 
@@ -90,10 +95,18 @@ chmod 711 "$work"  # containers are somebody else
 $GATE_TEST_COMPOSE build >"$work/build.log" 2>&1 || { tail -n 30 "$work/build.log" >&2; exit 1; }
 tell "the images are built"
 docker images --format '{{.Repository}} {{.Size}}' | sort
+
+# From here on in a network of its own, from which nothing leads outside.
+stop_engine
+start_engine true unshare --net sh -c 'ip link set lo up && exec "$@"' sh
+inside=(nsenter "--net=/proc/$engine/ns/net")
 $GATE_TEST_COMPOSE up -d --no-build >"$work/up.log" 2>&1 || { tail -n 30 "$work/up.log" >&2; exit 1; }
 tell "everything is started"
 
 code=0
-.venv/bin/python -m pytest -p no:randomly -p no:cacheprovider -n 0 -s -m docker tests/docker || code=$?
+"${inside[@]}" .venv/bin/python -m pytest -p no:randomly -p no:cacheprovider -n 0 -s -m docker tests/docker || code=$?
 docker stats --no-stream --format '{{.Name}} {{.MemUsage}}' | sort || true
 exit "$code"
+}
+
+main  # read as a whole before it begins: editing it meanwhile does no harm

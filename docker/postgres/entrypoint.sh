@@ -4,6 +4,9 @@
 set -eu
 
 if [ ! -s "$PGDATA/READY" ]; then
+    for role in airflow gate-admin gate marquez; do  # a role without a password would be one nobody can use
+        [ -s "/secrets/postgres/$role-password" ] || { echo "no password for $role" >&2; exit 1; }
+    done
     # What an interrupted first start left is no database anybody used: begin again.
     find "$PGDATA" -mindepth 1 -delete
     initdb --username=postgres --encoding=UTF8 --locale=C.UTF-8 --auth-local=trust --auth-host=scram-sha-256

@@ -2,6 +2,7 @@
 \set airflow_password `cat /secrets/postgres/airflow-password`
 \set gate_admin_password `cat /secrets/postgres/gate-admin-password`
 \set gate_password `cat /secrets/postgres/gate-password`
+\set marquez_password `cat /secrets/postgres/marquez-password`
 
 CREATE ROLE airflow LOGIN PASSWORD :'airflow_password';
 CREATE DATABASE airflow OWNER airflow;
@@ -14,5 +15,8 @@ CREATE ROLE gate_owner NOLOGIN;
 CREATE ROLE gate LOGIN PASSWORD :'gate_password' IN ROLE gate_owner;
 CREATE DATABASE gate OWNER gate_admin;
 
-REVOKE ALL ON DATABASE airflow, gate FROM PUBLIC;
+CREATE ROLE marquez LOGIN PASSWORD :'marquez_password';
+CREATE DATABASE marquez OWNER marquez;
+
+REVOKE ALL ON DATABASE airflow, gate, marquez FROM PUBLIC;
 GRANT CONNECT ON DATABASE gate TO gate;

@@ -33,7 +33,7 @@ class TestSecrets:
     @pytest.fixture
     def made(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.setenv("SECRETS", str(tmp_path))
-        for folder in ("airflow", "gate", "gate-admin", "postgres", "redis", "users", "worker"):
+        for folder in ("airflow", "gate", "gate-admin", "marquez", "postgres", "redis", "users", "worker"):
             (tmp_path / folder).mkdir()
         _script("make_secrets").main()
         return tmp_path
