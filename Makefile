@@ -6,7 +6,7 @@ ARGS ?=
 ASSETS := gate/web/assets
 BUILT := gate/web/static/manifest.json
 
-.PHONY: install pages demo test check ci bench docs screenshots lowest lock clean
+.PHONY: install pages demo test check ci bench docker-test docs screenshots lowest lock clean
 
 install: .venv/installed $(BUILT)
 
@@ -54,6 +54,9 @@ lowest: install  ## what meets other packages, on the oldest versions that pypro
 bench: install  ## speed and size as ratios of one run
 	$(BIN)/python -m benchmarks $(ARGS)
 
+docker-test: install  ## docker/compose.yaml for real, with crashes; needs root and Debian, ten minutes and more
+	docker/test.sh
+
 docs: install  ## write the generated parts of the docs again
 	$(BIN)/python docs/generate.py
 
@@ -63,6 +66,10 @@ screenshots: install  ## take the pictures in the docs again, from a real Airflo
 lock: install  ## resolve the pinned, hashed lock again
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		--all-extras --group dev pyproject.toml -o requirements/lock.txt
+	cp requirements/lock.txt requirements/image.txt  # whose versions are taken over
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		--extra airflow --extra demo --extra media --extra postgres --extra service --group image \
+		pyproject.toml -o requirements/image.txt
 	echo 'uv' | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-header - -o requirements/uv.txt
 

@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[3]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```bash([^\n]*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-MAKE = re.compile(r"make (\w+)")
+MAKE = re.compile(r"make ([\w-]+)")
 
 
 def _blocks(page: Path) -> list[tuple[str, str]]:
