@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import quote
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import URL, Column, Connection, Engine, Table, create_engine, event, make_url, text
 from sqlalchemy.exc import (
     ArgumentError,
     DBAPIError,
@@ -27,6 +27,7 @@ from gate.ledger.tables import SCHEMA_VERSION
 WAIT = 10.0  # seconds to wait for another writer
 _WRITER_LOCK = 0x6761_7465_6C65_6467  # PostgreSQL advisory lock of the one writer: "gateledg"
 _TAKE_LOCK = text(f"SELECT pg_advisory_xact_lock({_WRITER_LOCK})")
+_TOGETHER = 2000  # keys looked up with one statement
 _POOL = 16  # connections kept open per process, made as they are needed
 
 _PRAGMAS = (
@@ -152,6 +153,41 @@ def asked(engine: Engine, question: Callable[[Connection], _T]) -> _T:
             raise
     with engine.connect() as connection:
         return question(at_once(connection))
+
+
+def looked_up(
+    connection: Connection, key: Column[Any], value: Column[Any], wanted: Sequence[Any], kind: str | None = None
+) -> dict[Any, Any]:
+    """Return what stands under each of many keys, those that are not there left out; of one kind of rows if given.
+
+    Written out, for SQLAlchemy handles each key for longer than the database searches it.
+    """
+    found = dict[Any, Any]()
+    query = f"SELECT {key.name}, {value.name} FROM {key.table.name} WHERE {key.name}"  # noqa: S608  our own names
+    also = [] if kind is None else [kind]
+    for start in range(0, len(wanted), _TOGETHER):
+        some = list(wanted[start : start + _TOGETHER])
+        if _is_sqlite(connection):
+            query_, values = f"{query} IN ({','.join('?' * len(some))})", (*some, *also)
+        else:
+            query_, values = f"{query} = ANY(%s)", (some, *also)
+        if also:
+            query_ += " AND kind = " + ("?" if _is_sqlite(connection) else "%s")
+        found.update({k: v for k, v in connection.exec_driver_sql(query_, values)})  # noqa: C416  rows are no tuples to the type checker
+    return found
+
+
+def insert_rows(connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Insert many rows, each with all columns in the table's order: COPY where the server allows it."""
+    if not rows:
+        return
+    names, spots = ", ".join(column.name for column in table.columns), ", ".join(["?"] * len(table.columns))
+    if _is_sqlite(connection):
+        connection.exec_driver_sql(f"INSERT INTO {table.name} ({names}) VALUES ({spots})", list(rows))  # noqa: S608
+    else:
+        from gate.ledger import postgres
+
+        postgres.insert_rows(connection, table, rows)
 
 
 def create_file(url: URL) -> None:
