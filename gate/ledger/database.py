@@ -5,13 +5,25 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-from sqlalchemy import URL, Column, Connection, Engine, Table, create_engine, event, make_url, text
+from sqlalchemy import (
+    URL,
+    Column,
+    Connection,
+    CursorResult,
+    Engine,
+    Select,
+    Table,
+    create_engine,
+    event,
+    make_url,
+    text,
+)
 from sqlalchemy.exc import (
     ArgumentError,
     DBAPIError,
@@ -158,23 +170,61 @@ def asked(engine: Engine, question: Callable[[Connection], _T]) -> _T:
 def looked_up(
     connection: Connection, key: Column[Any], value: Column[Any], wanted: Sequence[Any], kind: str | None = None
 ) -> dict[Any, Any]:
-    """Return what stands under each of many keys, those that are not there left out; of one kind of rows if given.
-
-    Written out, for SQLAlchemy handles each key for longer than the database searches it.
-    """
+    """Return what stands under each of many keys, those that are not there left out; of one kind of rows if given."""
     found = dict[Any, Any]()
-    query = f"SELECT {key.name}, {value.name} FROM {key.table.name} WHERE {key.name}"  # noqa: S608  our own names
-    also = [] if kind is None else [kind]
     for start in range(0, len(wanted), _TOGETHER):
         some = list(wanted[start : start + _TOGETHER])
-        if _is_sqlite(connection):
-            query_, values = f"{query} IN ({','.join('?' * len(some))})", (*some, *also)
-        else:
-            query_, values = f"{query} = ANY(%s)", (some, *also)
-        if also:
-            query_ += " AND kind = " + ("?" if _is_sqlite(connection) else "%s")
-        found.update({k: v for k, v in connection.exec_driver_sql(query_, values)})  # noqa: C416  rows are no tuples to the type checker
+        found.update(_among(connection, f"{key.name}, {value.name}", key, some, kind))
     return found
+
+
+def present(connection: Connection, key: Column[Any], wanted: Collection[Any]) -> set[Any]:
+    """Return which of many different keys are there; usually all are, and then counting is enough."""
+    found, every = set[Any](), list(wanted)
+    for start in range(0, len(every), _TOGETHER):
+        some = every[start : start + _TOGETHER]
+        if _among(connection, "count(*)", key, some) == [(len(some),)]:
+            found.update(some)
+        else:
+            found.update(key for (key,) in _among(connection, key.name, key, some))
+    return found
+
+
+def _among(
+    connection: Connection, what: str, key: Column[Any], some: list[Any], kind: str | None = None
+) -> list[tuple[Any, ...]]:
+    """Select from the rows of some keys; written out, for SQLAlchemy handles a key for longer than it is searched."""
+    query = f"SELECT {what} FROM {key.table.name} WHERE {key.name}"  # noqa: S608  our own names
+    also = [] if kind is None else [kind]
+    if _is_sqlite(connection):
+        query += f" IN ({','.join('?' * len(some))})" + (" AND kind = ?" if also else "")
+        return _fetched(connection.exec_driver_sql(query, (*some, *also)))
+    query += " = ANY(%s)" + (" AND kind = %s" if also else "")
+    return _fetched(connection.exec_driver_sql(query, (some, *also)))
+
+
+def plain_rows(connection: Connection, query: Select[Any]) -> list[tuple[Any, ...]]:
+    """Return all rows of a query as the driver gives them: SQLAlchemy's own would cost as much as the reading."""
+    return _fetched(connection.execute(query))
+
+
+def _fetched(result: CursorResult[Any]) -> list[tuple[Any, ...]]:
+    connection, cursor = result.connection, result.cursor
+    assert cursor is not None, "it returns rows"
+    with as_sqlalchemy(connection, "fetch"):
+        rows: list[Any] = list(cursor.fetchall())
+    result.close()
+    return rows
+
+
+@contextmanager
+def as_sqlalchemy(connection: Connection, statement: str) -> Iterator[None]:
+    """Raise the driver's errors as SQLAlchemy does, where we go past it."""
+    errors = connection.dialect.loaded_dbapi.Error
+    try:
+        yield
+    except errors as error:
+        raise DBAPIError.instance(statement, None, error, errors, hide_parameters=True) from None
 
 
 def insert_rows(connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, LargeBinary, Table
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import Integer
+
+from gate.ledger.database import as_sqlalchemy
 
 Row = tuple[Any, ...]
 
@@ -27,7 +27,7 @@ def insert_rows(connection: Connection, table: Table, rows: Sequence[Row]) -> No
         connection.exec_driver_sql(query, tuple(list(column) for column in zip(*rows, strict=True)))
         return
     statement = f"COPY {table.name} ({names}) FROM STDIN (FORMAT BINARY)"
-    with _as_sqlalchemy(statement), _cursor(connection) as cursor, cursor.copy(statement) as copy:
+    with as_sqlalchemy(connection, statement), _cursor(connection) as cursor, cursor.copy(statement) as copy:
         copy.set_types(types)
         for row in rows:
             copy.write_row(row)
@@ -41,14 +41,3 @@ def _type(kind: object) -> str:
 
 def _cursor(connection: Connection) -> Any:
     return connection.connection.cursor()
-
-
-@contextmanager
-def _as_sqlalchemy(statement: str) -> Iterator[None]:
-    """Raise the driver's errors as SQLAlchemy does: this statement goes past it."""
-    import psycopg
-
-    try:
-        yield
-    except psycopg.Error as error:
-        raise DBAPIError.instance(statement, None, error, psycopg.Error, hide_parameters=True) from None

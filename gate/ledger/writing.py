@@ -321,7 +321,7 @@ class Transaction(Reader):
             salt = self._salt()
             ref, value = make_ref(opening, salt), opening[start:-1].decode()  # of `["kind",value]`
             rows.append((ref, kind, value, salt, value_digest(opening)))
-        database.insert_rows(self.connection, tables.opening, rows)
+        database.insert_rows(self.connection, tables.opening, sorted(rows))  # side by side: fewer pages are touched
         return [row[0] for row in rows]
 
     def _insert_rows(self, insert: Insert, rows: Sequence[Mapping[str, Any]]) -> None:

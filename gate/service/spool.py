@@ -13,7 +13,7 @@ from gate.ledger.lines import Line
 
 RUN = 50_000  # lines sorted in memory; fewer never touch the disk
 BLOCK = 100  # lines read back at once: memory holds one block per run
-PAGE = 5_000  # lines handed on at once, about
+PAGE = 10_000  # lines handed on at once, about
 
 
 class Spool:
