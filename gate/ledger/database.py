@@ -5,20 +5,16 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 from urllib.parse import quote
 
 from sqlalchemy import (
     URL,
-    Column,
     Connection,
-    CursorResult,
     Engine,
-    Select,
-    Table,
     create_engine,
     event,
     make_url,
@@ -34,12 +30,10 @@ from sqlalchemy.exc import (
 )
 
 from gate.errors import GateError, InputError, LedgerUnavailable, TamperingFound
+from gate.ledger import postgres
 from gate.ledger.tables import SCHEMA_VERSION
 
 WAIT = 10.0  # seconds to wait for another writer
-_WRITER_LOCK = 0x6761_7465_6C65_6467  # PostgreSQL advisory lock of the one writer: "gateledg"
-_TAKE_LOCK = text(f"SELECT pg_advisory_xact_lock({_WRITER_LOCK})")
-_TOGETHER = 2000  # keys looked up with one statement
 _POOL = 16  # connections kept open per process, made as they are needed
 
 _PRAGMAS = (
@@ -52,7 +46,11 @@ _PRAGMAS = (
 
 # What the database says (SQLite's words, PostgreSQL's SQLSTATE), what it means, and what to do next.
 _MEANINGS = (
-    (("is locked", "55P03", "57014"), "is locked by another process", "wait for the other writer, then try again"),
+    (("is locked", "55P03"), "is locked by another process", "wait for the other writer, then try again"),
+    (("57014",), "did not answer in time", "see what keeps the server busy; statement_timeout may be set in the URL"),
+    (("25P03",), "gave up on us: we had been silent for too long", "try again"),
+    (("57P01", "57P02", "57P03"), "is being restarted", "try again in a moment"),
+    (("53300",), "has no connection left", "let it allow more (max_connections), or run fewer processes"),
     (("is full", "53100"), "has no space left", "free disk space, then try again"),
     (("readonly database", "25006", "42501"), "may not be written", "check owner and mode of the file and its folder"),
     (("unable to open", "disk I/O"), "cannot be opened or written", "check the path, its permissions and the disk"),
@@ -105,10 +103,10 @@ def make_engine(url: URL, wait: float) -> Engine:
         engine = create_engine(url, creator=_sqlite_connector(Path(str(url.database)), wait), hide_parameters=True)
         event.listen(engine, "begin", _begin)
         return engine
-    # The driver leaves transactions to us: BEGIN says itself of what kind it is, and one statement needs none.
-    driver = {"connect_timeout": 10, "options": f"-c lock_timeout={int(wait * 1000)}", "autocommit": True}
     try:
-        engine = create_engine(url, hide_parameters=True, pool_size=_POOL, connect_args=driver)
+        engine = create_engine(
+            url, hide_parameters=True, pool_size=_POOL, connect_args=postgres.connect_args(url, wait)
+        )
     except ModuleNotFoundError:
         raise LedgerUnavailable(
             "PostgreSQL needs the psycopg driver",
@@ -127,7 +125,7 @@ def writer(connection: Connection) -> Connection:
 def take_writer_lock(connection: Connection) -> None:
     """Wait until nobody else writes. SQLite has done so at BEGIN IMMEDIATE; PostgreSQL takes an advisory lock."""
     if not _is_sqlite(connection):
-        connection.execute(_TAKE_LOCK)
+        postgres.take_writer_lock(connection)
 
 
 def reader(connection: Connection) -> Connection:
@@ -165,79 +163,6 @@ def asked(engine: Engine, question: Callable[[Connection], _T]) -> _T:
             raise
     with engine.connect() as connection:
         return question(at_once(connection))
-
-
-def looked_up(
-    connection: Connection, key: Column[Any], value: Column[Any], wanted: Sequence[Any], kind: str | None = None
-) -> dict[Any, Any]:
-    """Return what stands under each of many keys, those that are not there left out; of one kind of rows if given."""
-    found = dict[Any, Any]()
-    for start in range(0, len(wanted), _TOGETHER):
-        some = list(wanted[start : start + _TOGETHER])
-        found.update(_among(connection, f"{key.name}, {value.name}", key, some, kind))
-    return found
-
-
-def present(connection: Connection, key: Column[Any], wanted: Collection[Any]) -> set[Any]:
-    """Return which of many different keys are there; usually all are, and then counting is enough."""
-    found, every = set[Any](), list(wanted)
-    for start in range(0, len(every), _TOGETHER):
-        some = every[start : start + _TOGETHER]
-        if _among(connection, "count(*)", key, some) == [(len(some),)]:
-            found.update(some)
-        else:
-            found.update(key for (key,) in _among(connection, key.name, key, some))
-    return found
-
-
-def _among(
-    connection: Connection, what: str, key: Column[Any], some: list[Any], kind: str | None = None
-) -> list[tuple[Any, ...]]:
-    """Select from the rows of some keys; written out, for SQLAlchemy handles a key for longer than it is searched."""
-    query = f"SELECT {what} FROM {key.table.name} WHERE {key.name}"  # noqa: S608  our own names
-    also = [] if kind is None else [kind]
-    if _is_sqlite(connection):
-        query += f" IN ({','.join('?' * len(some))})" + (" AND kind = ?" if also else "")
-        return _fetched(connection.exec_driver_sql(query, (*some, *also)))
-    query += " = ANY(%s)" + (" AND kind = %s" if also else "")
-    return _fetched(connection.exec_driver_sql(query, (some, *also)))
-
-
-def plain_rows(connection: Connection, query: Select[Any]) -> list[tuple[Any, ...]]:
-    """Return all rows of a query as the driver gives them: SQLAlchemy's own would cost as much as the reading."""
-    return _fetched(connection.execute(query))
-
-
-def _fetched(result: CursorResult[Any]) -> list[tuple[Any, ...]]:
-    connection, cursor = result.connection, result.cursor
-    assert cursor is not None, "it returns rows"
-    with as_sqlalchemy(connection, "fetch"):
-        rows: list[Any] = list(cursor.fetchall())
-    result.close()
-    return rows
-
-
-@contextmanager
-def as_sqlalchemy(connection: Connection, statement: str) -> Iterator[None]:
-    """Raise the driver's errors as SQLAlchemy does, where we go past it."""
-    errors = connection.dialect.loaded_dbapi.Error
-    try:
-        yield
-    except errors as error:
-        raise DBAPIError.instance(statement, None, error, errors, hide_parameters=True) from None
-
-
-def insert_rows(connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Insert many rows, each with all columns in the table's order: COPY where the server allows it."""
-    if not rows:
-        return
-    names, spots = ", ".join(column.name for column in table.columns), ", ".join(["?"] * len(table.columns))
-    if _is_sqlite(connection):
-        connection.exec_driver_sql(f"INSERT INTO {table.name} ({names}) VALUES ({spots})", list(rows))  # noqa: S608
-    else:
-        from gate.ledger import postgres
-
-        postgres.insert_rows(connection, table, rows)
 
 
 def create_file(url: URL) -> None:
@@ -293,6 +218,8 @@ def migrate(connection: Connection) -> None:
     from alembic import command
     from alembic.config import Config
 
+    if not _is_sqlite(connection):
+        connection.exec_driver_sql("SET LOCAL statement_timeout = 0")  # a large table takes as long as it takes
     config = Config(attributes={"connection": connection})
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
     command.upgrade(config, "head")

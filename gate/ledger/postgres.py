@@ -1,43 +1,40 @@
-"""What only PostgreSQL has: rows by COPY, and by arrays where row security forbids COPY."""
+"""What only PostgreSQL has: limits of time on every connection, and the lock of the one writer."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, LargeBinary, Table
-from sqlalchemy.types import Integer
+from sqlalchemy import URL, Connection, text
 
-from gate.ledger.database import as_sqlalchemy
+STATEMENT = 300.0  # seconds a statement may take; the longest are those of verifying
+ABANDONED = 120.0  # seconds a writer may leave its transaction alone before the server ends it
+_VANISHED = 30.0  # seconds without an answer of the server's machine after which the connection is given up
+_WRITER_LOCK = 0x6761_7465_6C65_6467  # advisory lock of the one writer: "gateledg"
+_TAKE_LOCK = text(
+    f"SELECT set_config('idle_in_transaction_session_timeout', :abandoned, true), pg_advisory_xact_lock({_WRITER_LOCK})"
+)
 
-Row = tuple[Any, ...]
 
+def connect_args(url: URL, wait: float) -> dict[str, Any]:
+    """Return how the driver is to connect: no wait is endless.
 
-def insert_rows(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
-    """Insert many rows, each with all columns in the table's order.
-
-    A role that row level security applies to may not COPY (SQLSTATE 0A000); its rows come as one array per column.
+    Args:
+        url: options in it come last and so win, like `?options=-c%20statement_timeout%3D600000`.
+        wait: seconds to wait for another writer.
     """
-    names = ", ".join(column.name for column in table.columns)
-    types = [_type(column.type) for column in table.columns]
-    secured = connection.exec_driver_sql("SELECT row_security_active(%s)", (table.name,)).scalar()
-    if secured:
-        arrays = ", ".join(f"%b::{kind}[]" for kind in types)
-        query = f"INSERT INTO {table.name} ({names}) SELECT * FROM unnest({arrays})"  # noqa: S608  our own names
-        connection.exec_driver_sql(query, tuple(list(column) for column in zip(*rows, strict=True)))
-        return
-    statement = f"COPY {table.name} ({names}) FROM STDIN (FORMAT BINARY)"
-    with as_sqlalchemy(connection, statement), _cursor(connection) as cursor, cursor.copy(statement) as copy:
-        copy.set_types(types)
-        for row in rows:
-            copy.write_row(row)
+    limits = f"-c lock_timeout={int(wait * 1000)} -c statement_timeout={int(STATEMENT * 1000)}"
+    own = url.query.get("options", "")
+    return {
+        "connect_timeout": 10,
+        "options": f"{limits} {own if isinstance(own, str) else ' '.join(own)}",
+        "autocommit": True,  # the driver leaves transactions to us: one statement needs none
+        "keepalives_idle": int(_VANISHED),
+        "keepalives_interval": 10,
+        "keepalives_count": 3,
+        "tcp_user_timeout": int(_VANISHED * 1000),
+    }
 
 
-def _type(kind: object) -> str:
-    if isinstance(kind, Integer):
-        return "int8" if kind.__visit_name__ == "big_integer" else "int4"
-    return "bytea" if isinstance(kind, LargeBinary) else "text"
-
-
-def _cursor(connection: Connection) -> Any:
-    return connection.connection.cursor()
+def take_writer_lock(connection: Connection) -> None:
+    """Wait until nobody else writes. A writer that falls silent with the lock in its hand loses it, and its changes."""
+    connection.execute(_TAKE_LOCK, {"abandoned": str(int(ABANDONED * 1000))})

@@ -16,11 +16,11 @@ from sqlalchemy import Engine, Table, func, literal_column, select, text
 from gate.domain.canonical import sha256_hex
 from gate.ledger import merkle, tables
 from gate.ledger.checkpoints import Note
-from gate.ledger.database import plain_rows, present
 from gate.ledger.format import make_ref, opens, refs_in, statement_of, value_digest
 from gate.ledger.reading import PAGE, Reader
 from gate.ledger.recognising import PERSON_BY, Recogniser
 from gate.ledger.records import ACCOUNT, PERSON, TEXT
+from gate.ledger.rows import plain_rows, present
 
 _SHOWN = 100  # findings kept; the rest is only counted
 _ATTACHED = {"policy_activation": "digest", "decision": "accounts"}  # body fields that name an attachment

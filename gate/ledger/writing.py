@@ -13,10 +13,11 @@ from sqlalchemy.dialects import postgresql, sqlite
 from gate.domain.canonical import Json, canonical, sha256_hex
 from gate.domain.instants import format_instant, utc_now
 from gate.errors import CannotDecide
-from gate.ledger import database, merkle, tables
+from gate.ledger import merkle, tables
 from gate.ledger.format import KINDS, VERSION, make_ref, opening_bytes, value_digest
 from gate.ledger.queries import Question
 from gate.ledger.reading import Entry, Reader, TreeHead, chunks
+from gate.ledger.rows import insert_rows, looked_up
 
 HASH_SIZE = 32  # bytes
 CLOCK = "clock"  # the one kind that may be recorded earlier than the entry before it
@@ -208,7 +209,7 @@ class Transaction(Reader):
         """Return references for many different values: those that stood for them before, and those made just now."""
         openings = [(value, opening_bytes(kind, value)) for value in values]
         digests = [value_digest(opening) for _, opening in openings]
-        known = database.looked_up(self.connection, tables.opening.c.value_digest, tables.opening.c.ref, digests)
+        known = looked_up(self.connection, tables.opening.c.value_digest, tables.opening.c.ref, digests)
         found, missing = dict[str, str](), list[tuple[Json, bytes]]()
         for item, digest in zip(openings, digests, strict=True):
             if digest in known:
@@ -221,7 +222,7 @@ class Transaction(Reader):
     def subjects_among(self, kind: str, subjects: Sequence[str]) -> set[str]:
         """Return those of many subjects whose entries are there."""
         entry = tables.entry.c
-        return set(database.looked_up(self.connection, entry.subject, entry.idx, subjects, kind))
+        return set(looked_up(self.connection, entry.subject, entry.idx, subjects, kind))
 
     @property
     def frontier(self) -> list[bytes]:
@@ -230,8 +231,8 @@ class Transaction(Reader):
 
     def insert_batch(self, rows: Sequence[EntryRow], completed: Iterable[tuple[int, int, bytes]]) -> None:
         """Insert a part of a batch: entries, with the nodes they complete; `end_batch` belongs after the last part."""
-        database.insert_rows(self.connection, tables.entry, rows)
-        database.insert_rows(self.connection, tables.node, list(completed))
+        insert_rows(self.connection, tables.entry, rows)
+        insert_rows(self.connection, tables.node, list(completed))
         if rows:
             self._last = rows[-1]
 
@@ -321,7 +322,7 @@ class Transaction(Reader):
             salt = self._salt()
             ref, value = make_ref(opening, salt), opening[start:-1].decode()  # of `["kind",value]`
             rows.append((ref, kind, value, salt, value_digest(opening)))
-        database.insert_rows(self.connection, tables.opening, sorted(rows))  # side by side: fewer pages are touched
+        insert_rows(self.connection, tables.opening, sorted(rows))  # side by side: fewer pages are touched
         return [row[0] for row in rows]
 
     def _insert_rows(self, insert: Insert, rows: Sequence[Mapping[str, Any]]) -> None:
