@@ -14,11 +14,11 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from gate.errors import LedgerUnavailable
+from gate.errors import InputError, LedgerUnavailable
 from gate.ledger import postgres
-from gate.ledger.store import Ledger, create_ledger, open_ledger
+from gate.ledger.store import Ledger, TreeHead, create_ledger, open_ledger
 from support.databases import OwnServer, own_server
-from support.ledgers import COMMON, check, fresh, numbered, opened
+from support.ledgers import COMMON, check, fresh, numbered, opened, sqlite_url
 
 pytestmark = [pytest.mark.postgres, pytest.mark.xdist_group("own_postgres")]
 
@@ -200,3 +200,46 @@ def test_a_full_disk(small_disk: str) -> None:
         with ledger.read() as reader:
             assert reader.size == 100
     assert check(small_disk).ok
+
+
+def test_long_reading_on_a_replica_that_has_caught_up(server: OwnServer, url: str) -> None:
+    create_ledger(url)
+    with own_server(server) as replica, opened(url, replica=replica.url.replace("/postgres", "/ledger")) as ledger:
+        head = grown(ledger, 0)
+        wait_for(lambda: on_replica(ledger, head))
+        with psycopg.connect(replica.url, autocommit=True) as late:
+            late.execute("SELECT pg_wal_replay_pause()")
+        assert not on_replica(ledger, grown(ledger, 10)), "one that is late is passed over"
+        assert on_replica(ledger, head), "for what it holds it will do"
+        assert not on_replica(ledger, TreeHead(head.size, b"?" * 32)), "one with another root is of another ledger"
+        replica.stop()
+        assert not on_replica(ledger, head)
+        replica.start()
+        wait_for(lambda: on_replica(ledger, ledger.look(lambda reader: reader.head())))
+
+
+def grown(ledger: Ledger, start: int) -> TreeHead:
+    with ledger.write() as tx:
+        tx.append_many(numbered(start, start + 10))
+        return tx.head()
+
+
+def on_replica(ledger: Ledger, head: TreeHead) -> bool:
+    """Say where the long reading happens; wherever it does, all up to the head is there."""
+    with ledger.read_since(head) as reader:
+        assert reader.size >= head.size
+        assert len(list(reader.entries())) == reader.size
+        return bool(reader.connection.exec_driver_sql("SELECT pg_is_in_recovery()").scalar())
+
+
+def wait_for(what: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not what():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_a_replica_of_a_file_is_a_mistake(tmp_path: Path) -> None:
+    create_ledger(sqlite_url(tmp_path / "l.db"))
+    with pytest.raises(InputError, match="is not a PostgreSQL database"):
+        open_ledger(sqlite_url(tmp_path / "l.db"), replica=sqlite_url(tmp_path / "r.db"))

@@ -46,13 +46,17 @@ def fresh_database(server: str) -> Iterator[str]:
 class OwnServer:
     """A PostgreSQL server of one test, which may be stopped, killed and started again."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, primary: OwnServer | None = None) -> None:
         self.folder = folder
         self.port = free_port()
         self.url = f"postgresql://gate@127.0.0.1:{self.port}/postgres"
         if os.getuid() == 0:
             shutil.chown(folder, "postgres")
-        self._run("initdb", f"--pgdata={self.data}", "--auth=trust", "--username=gate", "--no-sync")
+        if primary is None:
+            self._run("initdb", f"--pgdata={self.data}", "--auth=trust", "--username=gate", "--no-sync")
+        else:
+            where = ("--host=127.0.0.1", f"--port={primary.port}", "--username=gate")
+            self._run("pg_basebackup", f"--pgdata={self.data}", *where, "--write-recovery-conf", "--checkpoint=fast")
         self.start()
 
     @property
@@ -81,11 +85,14 @@ class OwnServer:
 
 
 @contextmanager
-def own_server() -> Iterator[OwnServer]:
-    """Run a server for one test; where the PostgreSQL half of the suite does not run, this one does not either."""
+def own_server(primary: OwnServer | None = None) -> Iterator[OwnServer]:
+    """Run a server for one test, or a replica of one.
+
+    Where the PostgreSQL half of the suite does not run, this one does not either.
+    """
     postgres_server()
     with tempfile.TemporaryDirectory(prefix="gate-own-postgres-") as folder:
-        server = OwnServer(Path(folder))
+        server = OwnServer(Path(folder), primary)
         try:
             yield server
         finally:
