@@ -14,6 +14,7 @@ from benchmarks import (
     guard,
     impact,
     imports,
+    ledger,
     lineage,
     pages,
     permits,
@@ -32,6 +33,7 @@ ALL: tuple[Callable[[], list[dict[str, object]]], ...] = (
     service.main,
     pages.main,
     impact.main,
+    ledger.main,
     lineage.main,
     detection.main,
 )

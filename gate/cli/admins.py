@@ -39,14 +39,16 @@ def import_(
     as_json: bool = JSON,
 ) -> None:
     """Import appointments and removals: all of them or none; the same file twice adds nothing."""
-    from gate.service.consents import record_appointments
+    from contextlib import closing
+
+    from gate.service.consents import record_lines
     from gate.service.core import open_service
     from gate.service.imports import read_appointment_file
 
     with progress_bar(f"reading {file.name}") as progress:
         appointments = read_appointment_file(file, progress)
-    with open_service() as service:
-        recorded = record_appointments(service, appointments, via="import")
+    with closing(appointments), open_service() as service:
+        recorded = record_lines(service, appointments)
     _report(recorded.to_dict(), as_json)
 
 

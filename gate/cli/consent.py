@@ -108,10 +108,12 @@ def import_(
     as_json: bool = JSON,
 ) -> None:
     """Import consent events: all of them or none; the same file twice adds nothing."""
+    from contextlib import closing
+
     from gate.domain.instants import parse_instant
     from gate.errors import InputError
     from gate.service.actors import local_actor
-    from gate.service.consents import record_consent_events
+    from gate.service.consents import record_lines
     from gate.service.core import open_service
     from gate.service.feeds import report_watermark
     from gate.service.imports import read_consent_file
@@ -121,9 +123,9 @@ def import_(
     complete = parse_instant(watermark, "--watermark") if watermark else None
     with progress_bar(f"reading {file.name}") as progress:
         events = read_consent_file(file, progress)
-    with open_service() as service, progress_bar(f"recording {len(events)} events", len(events)) as progress:
-        recorded = record_consent_events(service, events, by=local_actor(), via="import")
-        progress(len(events))
+    recording = progress_bar(f"recording {events.count} events", events.count)
+    with closing(events), open_service() as service, recording as progress:
+        recorded = record_lines(service, events, by=local_actor(), progress=progress)
         if source and complete:  # last: until every event is in, the source is not complete
             report_watermark(service, source, complete, by=local_actor(), via="import")
     _report(recorded, as_json)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from json.encoder import encode_basestring
 from typing import Any
 
 from gate.errors import InputError
@@ -27,6 +28,17 @@ def canonical(value: Any) -> bytes:
         return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
     except UnicodeEncodeError:
         raise InputError("text holds half of a surrogate pair and cannot be written as UTF-8") from None
+
+
+def canonical_text(text: str) -> str:
+    """Return what `canonical` writes for text, still as text: by far the most frequent value, and the cheapest.
+
+    Raises:
+        InputError: as `canonical`.
+    """
+    if not text.isascii():
+        canonical(text)
+    return encode_basestring(text)
 
 
 def _check(value: Any) -> None:

@@ -10,10 +10,11 @@ from enum import StrEnum
 from typing import Any, Literal, TypeVar
 
 from gate.domain.instants import format_instant, parse_instant
-from gate.domain.words import Action, Authority, Category, Instrument, Ownership, Purpose, Role, Toggle
+from gate.domain.words import ADMIN_ROLES, Action, Authority, Category, Instrument, Ownership, Purpose, Role, Toggle
 from gate.errors import ConsentEventError, InputError
 
 ANY_FEATURE = "*"
+MAX_TEXT = 10_000  # characters
 Features = tuple[str, ...]  # sorted; ("*",) matches every feature
 
 _SHA256 = re.compile(r"(sha256:)?[0-9a-fA-F]{64}")
@@ -138,6 +139,7 @@ UNKNOWN_PROFILE = Profile()
 _FIELDS = frozenset(ConsentEvent.__dataclass_fields__)
 _PRINCIPAL_FIELDS = frozenset(Principal.__dataclass_fields__)
 _NOTICE_FIELDS = frozenset(Notice.__dataclass_fields__)
+_APPOINTMENT_FIELDS = frozenset({"account_id", "person_id", "action", "role", "effective_at"})
 
 
 def parse_consent_event(raw: object) -> ConsentEvent:
@@ -192,6 +194,33 @@ def parse_consent_event(raw: object) -> ConsentEvent:
     )
 
 
+def parse_appointment(raw: Mapping[str, Any]) -> Appointment:
+    """Read one appointment or removal.
+
+    Raises:
+        ConsentEventError: naming the wrong field.
+    """
+    if unknown := sorted(set(raw) - _APPOINTMENT_FIELDS):
+        raise ConsentEventError(
+            f"unknown field {unknown[0]!r}", hint="known fields: " + ", ".join(sorted(_APPOINTMENT_FIELDS))
+        )
+    fields = {name: raw.get(name) for name in _APPOINTMENT_FIELDS}
+    for name, value in fields.items():
+        if not isinstance(value, str) or not value.strip():
+            raise ConsentEventError("is missing or not text", where=name)
+    if fields["action"] not in ("appoint", "remove"):
+        raise ConsentEventError(f"{fields['action']!r} is not known", where="action", hint="appoint or remove")
+    if fields["role"] not in ADMIN_ROLES:
+        raise ConsentEventError(f"{fields['role']!r} cannot be appointed", where="role", hint="owner or admin")
+    return Appointment(
+        account_id=str(fields["account_id"]),
+        person_id=str(fields["person_id"]),
+        action="appoint" if fields["action"] == "appoint" else "remove",
+        role=Role(str(fields["role"])),
+        effective_at=parse_instant(fields["effective_at"], "effective_at"),
+    )
+
+
 def _values(items: tuple[str, ...] | None) -> list[str] | None:
     return None if items is None else [str(item) for item in items]
 
@@ -229,8 +258,8 @@ def _optional(data: Mapping[str, Any], name: str, read: Callable[[Any, str], _T]
 def _text(value: object, field: str) -> str:
     if not isinstance(value, str) or not value.strip():
         raise ConsentEventError("expected text that is not empty", where=field)
-    if len(value) > 10_000 or "\x00" in value:
-        raise ConsentEventError("text is longer than 10,000 characters or holds a NUL", where=field)
+    if len(value) > MAX_TEXT or "\x00" in value:
+        raise ConsentEventError(f"text is longer than {MAX_TEXT:,} characters or holds a NUL", where=field)
     return value
 
 

@@ -11,7 +11,15 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import (
+    URL,
+    Connection,
+    Engine,
+    create_engine,
+    event,
+    make_url,
+    text,
+)
 from sqlalchemy.exc import (
     ArgumentError,
     DBAPIError,
@@ -22,11 +30,10 @@ from sqlalchemy.exc import (
 )
 
 from gate.errors import GateError, InputError, LedgerUnavailable, TamperingFound
+from gate.ledger import postgres
 from gate.ledger.tables import SCHEMA_VERSION
 
 WAIT = 10.0  # seconds to wait for another writer
-_WRITER_LOCK = 0x6761_7465_6C65_6467  # PostgreSQL advisory lock of the one writer: "gateledg"
-_TAKE_LOCK = text(f"SELECT pg_advisory_xact_lock({_WRITER_LOCK})")
 _POOL = 16  # connections kept open per process, made as they are needed
 
 _PRAGMAS = (
@@ -39,7 +46,11 @@ _PRAGMAS = (
 
 # What the database says (SQLite's words, PostgreSQL's SQLSTATE), what it means, and what to do next.
 _MEANINGS = (
-    (("is locked", "55P03", "57014"), "is locked by another process", "wait for the other writer, then try again"),
+    (("is locked", "55P03"), "is locked by another process", "wait for the other writer, then try again"),
+    (("57014",), "did not answer in time", "see what keeps the server busy; statement_timeout may be set in the URL"),
+    (("25P03",), "gave up on us: we had been silent for too long", "try again"),
+    (("57P01", "57P02", "57P03"), "is being restarted", "try again in a moment"),
+    (("53300",), "has no connection left", "let it allow more (max_connections), or run fewer processes"),
     (("is full", "53100"), "has no space left", "free disk space, then try again"),
     (("readonly database", "25006", "42501"), "may not be written", "check owner and mode of the file and its folder"),
     (("unable to open", "disk I/O"), "cannot be opened or written", "check the path, its permissions and the disk"),
@@ -92,10 +103,10 @@ def make_engine(url: URL, wait: float) -> Engine:
         engine = create_engine(url, creator=_sqlite_connector(Path(str(url.database)), wait), hide_parameters=True)
         event.listen(engine, "begin", _begin)
         return engine
-    # The driver leaves transactions to us: BEGIN says itself of what kind it is, and one statement needs none.
-    driver = {"connect_timeout": 10, "options": f"-c lock_timeout={int(wait * 1000)}", "autocommit": True}
     try:
-        engine = create_engine(url, hide_parameters=True, pool_size=_POOL, connect_args=driver)
+        engine = create_engine(
+            url, hide_parameters=True, pool_size=_POOL, connect_args=postgres.connect_args(url, wait)
+        )
     except ModuleNotFoundError:
         raise LedgerUnavailable(
             "PostgreSQL needs the psycopg driver",
@@ -114,7 +125,7 @@ def writer(connection: Connection) -> Connection:
 def take_writer_lock(connection: Connection) -> None:
     """Wait until nobody else writes. SQLite has done so at BEGIN IMMEDIATE; PostgreSQL takes an advisory lock."""
     if not _is_sqlite(connection):
-        connection.execute(_TAKE_LOCK)
+        postgres.take_writer_lock(connection)
 
 
 def reader(connection: Connection) -> Connection:
@@ -207,6 +218,8 @@ def migrate(connection: Connection) -> None:
     from alembic import command
     from alembic.config import Config
 
+    if not _is_sqlite(connection):
+        connection.exec_driver_sql("SET LOCAL statement_timeout = 0")  # a large table takes as long as it takes
     config = Config(attributes={"connection": connection})
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
     command.upgrade(config, "head")

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from gate.domain.canonical import Json, canonical
+from gate.domain.canonical import Json, canonical, canonical_text
 from gate.domain.instants import format_instant, parse_instant
 from gate.errors import InputError
 
@@ -48,6 +48,8 @@ _REF_DOMAIN = b"consent-gate ref v1\x00"
 
 def opening_bytes(kind: str, value: Json) -> bytes:
     """Return the canonical bytes a reference commits to."""
+    if isinstance(value, str):
+        return f'["{kind}",{canonical_text(value)}]'.encode()
     return canonical([kind, value])
 
 

@@ -47,6 +47,38 @@ def add_leaf(peaks: list[bytes], size: int, leaf: bytes, completed: list[tuple[i
     peaks.append(leaf)
 
 
+def add_leaves(
+    peaks: Sequence[bytes], size: int, leaves: Sequence[bytes], completed: list[tuple[int, int, bytes]], lowest: int = 1
+) -> list[bytes]:
+    """Append many leaf hashes at once, level by level.
+
+    Args:
+        peaks: as for `add_leaf`; left alone.
+        size: leaves before these.
+        leaves: their hashes.
+        completed: receives `(level, pos, hash)` of the inner nodes they complete, level by level.
+        lowest: the lowest level that `completed` is to receive.
+
+    Returns:
+        The peaks of the tree with these leaves.
+    """
+    levels = [level for level in range(size.bit_length()) if size >> level & 1]
+    standing = dict(zip(reversed(levels), peaks, strict=True))
+    nodes, level, pos = list(leaves), 0, size
+    while nodes:
+        if pos & 1:
+            nodes.insert(0, standing.pop(level))
+            pos -= 1
+        if len(nodes) & 1:
+            standing[level] = nodes.pop()
+        pairs = iter(nodes)
+        nodes = [node_hash(left, right) for left, right in zip(pairs, pairs, strict=True)]
+        level, pos = level + 1, pos >> 1
+        if level >= lowest:
+            completed.extend((level, pos + place, node) for place, node in enumerate(nodes))
+    return [standing[level] for level in sorted(standing, reverse=True)]
+
+
 def root_of_peaks(peaks: Sequence[bytes]) -> bytes:
     """Return the root of a tree kept as its peaks (largest first)."""
     if not peaks:

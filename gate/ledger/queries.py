@@ -93,6 +93,7 @@ class Question:
     Attributes:
         kind: one, or several words of our own, which are written into the statement.
         subject_prefix: what subjects begin with.
+        account_ref: the account they are about.
         start: first place.
         newest: only the newest one.
         limit: at most so many, whichever.
@@ -102,6 +103,7 @@ class Question:
     kind: str | tuple[str, ...] = ()
     subject: str | None = None
     subject_prefix: str | None = None
+    account_ref: str | None = None
     start: int | None = None
     newest: bool = False
     limit: int | None = None
@@ -117,7 +119,13 @@ class Question:
     def values(self) -> dict[str, Any]:
         """The named conditions with their parameters."""
         kind = self.kind if isinstance(self.kind, str) else None
-        given = {"kind_": kind, "subject_": self.subject, "start_": self.start, "digest_": self.attachment}
+        given = {
+            "kind_": kind,
+            "account_": self.account_ref,
+            "subject_": self.subject,
+            "start_": self.start,
+            "digest_": self.attachment,
+        }
         some = {name: value for name, value in given.items() if value is not None}
         return some | (beginning_with(self.subject_prefix) if self.subject_prefix else {})
 

@@ -41,7 +41,7 @@ def record_consents(
     """
     said = [event.to_dict() for event in events]
     refs = _commit(tx, (pair for fields in said for pair in _personal(fields)))
-    bodies = [_pseudonymous(fields, refs) for fields in said]
+    bodies = [pseudonymous(fields, refs) for fields in said]
     return tx.append_many(NewEntry("consent", None, body, recorded_at, by, via) for body in bodies)
 
 
@@ -57,15 +57,21 @@ def record_appointments(
     entries = []
     for appointment in appointments:
         person = refs[PERSON, appointment.person_id]
-        body = {
-            "account_ref": refs[ACCOUNT, appointment.account_id],
-            "person_ref": person,
-            "action": appointment.action,
-            "role": appointment.role.value,
-            "effective_at": format_instant(appointment.effective_at),
-        }
+        account, since = refs[ACCOUNT, appointment.account_id], format_instant(appointment.effective_at)
+        body = appointment_body(appointment, account, person, since)
         entries.append(NewEntry("appointment", f"{person}/{digest(body)}", body, recorded_at, by, via))
     return tx.append_many(entries)
+
+
+def appointment_body(appointment: Appointment, account: str, person: str, effective_at: str) -> dict[str, Any]:
+    """Return the body of an appointment entry, with these references and this time."""
+    return {
+        "account_ref": account,
+        "person_ref": person,
+        "action": appointment.action,
+        "role": appointment.role.value,
+        "effective_at": effective_at,
+    }
 
 
 def record_profile(
@@ -157,7 +163,8 @@ def _personal(fields: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
         yield from ((kind, part[name]) for name, (_, kind) in names.items() if name in part)
 
 
-def _pseudonymous(fields: dict[str, Any], refs: Refs) -> dict[str, Any]:
+def pseudonymous(fields: Mapping[str, Any], refs: Refs) -> dict[str, Any]:
+    """Return the body of a consent entry: an event's fields with references in the place of personal values."""
     return _replaced(
         {**fields, "principal": _replaced(fields["principal"], PRINCIPAL_FIELDS, refs)}, EVENT_FIELDS, refs
     )

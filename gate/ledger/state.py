@@ -13,6 +13,7 @@ from gate.domain.decision import AccountFacts
 from gate.domain.instants import parse_instant
 from gate.domain.words import Action, Authority, Ownership, Role
 from gate.errors import InputError, TamperingFound
+from gate.ledger.queries import Question
 from gate.ledger.reading import Entry, Reader
 from gate.ledger.records import ACCOUNT, EVENT_FIELDS, PRINCIPAL_FIELDS, model_subject_prefix
 
@@ -79,14 +80,29 @@ class Touched:
 
 
 def account_facts(reader: Reader, account_id: str, known_at: int | None = None) -> AccountFacts:
-    """Return everything the policy may know of an account.
+    """Return everything the policy may know of an account, usually with three statements.
 
     Args:
         reader: the ledger.
         account_id: the account.
         known_at: as the ledger was when it held this many entries.
     """
-    return AccountFacts(profile(reader, account_id, known_at), consent_events(reader, account_id, None, known_at))
+    ref = reader.ref(ACCOUNT, account_id)
+    if ref is None:
+        return AccountFacts()
+    found = reader.ask(Question(kind=("appointment", "consent", "profile"), account_ref=ref))[0]
+    known = [entry for entry in found if known_at is None or entry.idx < known_at]
+    consents, profiles = ([entry for entry in known if entry.kind == kind] for kind in ("consent", "profile"))
+    held: dict[str, list[Appointment]] = {}
+    for appointment in (appointment_of(entry) for entry in known if entry.kind == "appointment"):
+        held.setdefault(appointment.person_id, []).append(appointment)
+    opened = reader.open_refs(mentioned for entry in consents for mentioned in refs_of(entry))
+    events = [recorded_event(entry, held, opened) for entry in consents]
+    for place, entry in enumerate(consents):
+        if events[place].authority is not Authority.ADMIN:  # not of this account: of another, perhaps
+            person = person_of(entry)
+            events[place] = recorded_event(entry, {person: _held_by(reader, person, known_at)}, opened)
+    return AccountFacts(profile_of(profiles[-1]) if profiles else UNKNOWN_PROFILE, tuple(events))
 
 
 def consent_events(

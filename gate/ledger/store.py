@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
@@ -12,7 +12,7 @@ from typing import TypeVar
 from sqlalchemy import Connection, Engine, delete, select, update
 
 from gate.domain.instants import format_instant, utc_now
-from gate.errors import LedgerUnavailable
+from gate.errors import InputError, LedgerUnavailable
 from gate.ledger import database, tables
 from gate.ledger.queries import Question
 from gate.ledger.reading import Entry, Reader, TreeHead
@@ -66,14 +66,17 @@ class Answer:
 class Ledger:
     """An open ledger. Usable from several threads; not across a fork."""
 
-    def __init__(self, engine: Engine, where: str, salt: Salt) -> None:
+    def __init__(self, engine: Engine, where: str, salt: Salt, replica: Engine | None = None) -> None:
         self.engine = engine
         self._where = where
         self._salt = salt
+        self._replica = replica
 
     def close(self) -> None:
         """Release the database."""
         self.engine.dispose()
+        if self._replica is not None:
+            self._replica.dispose()
 
     @contextmanager
     def write(self) -> Iterator[Transaction]:
@@ -98,6 +101,35 @@ class Ledger:
             opened = Reader(connection)
             opened.head()  # the state is the one of now, not of the first question
             yield opened
+
+    @contextmanager
+    def read_since(self, head: TreeHead) -> Iterator[Reader]:
+        """Open a consistent view for long reading: the read replica's, if it holds all up to this head, else our own.
+
+        A replica that is late, of another ledger or out of reach is passed over; its view may be newer than the head.
+
+        Args:
+            head: the state to go on from, as the primary told it.
+
+        Raises:
+            LedgerUnavailable: as `read`; also when the replica breaks off on the way.
+        """
+        with ExitStack() as opened:
+            yield self._caught_up(head, opened) or opened.enter_context(self.read())
+
+    def _caught_up(self, head: TreeHead, opened: ExitStack) -> Reader | None:
+        """Open a view of the replica that holds a head, into `opened`; `None` when there is none."""
+        if self._replica is None or not head.size:
+            return None
+        try:
+            with ExitStack() as trying:
+                reader = Reader(trying.enter_context(self._connected(database.reader, self._replica)))
+                if not reader.had(head):
+                    return None
+                opened.push(trying.pop_all())
+                return reader
+        except LedgerUnavailable:
+            return None
 
     def look(self, question: Callable[[Reader], _T]) -> _T:
         """Answer a question that one statement answers, without a transaction around it.
@@ -164,9 +196,11 @@ class Ledger:
             connection.execute(change)
 
     @contextmanager
-    def _connected(self, mode: Callable[[Connection], Connection]) -> Iterator[Connection]:
+    def _connected(
+        self, mode: Callable[[Connection], Connection], engine: Engine | None = None
+    ) -> Iterator[Connection]:
         with database.translated(self._where):
-            connection = database.begun(self.engine, mode)
+            connection = database.begun(engine or self.engine, mode)
             transaction = connection.get_transaction()
             assert transaction is not None, "it has begun"
             with connection, transaction:
@@ -203,13 +237,16 @@ def create_ledger(url: str, *, salt: Salt = random_salt) -> None:
 upgrade = create_ledger  # `gate db upgrade` does both
 
 
-def open_ledger(url: str, *, salt: Salt = random_salt, wait: float = database.WAIT) -> Ledger:
+def open_ledger(
+    url: str, *, salt: Salt = random_salt, wait: float = database.WAIT, replica: str | None = None
+) -> Ledger:
     """Open a ledger that exists.
 
     Args:
         url: as for `create_ledger`.
         salt: gives 16 random bytes per reference (a parameter for golden tests only).
         wait: seconds to wait for another writer.
+        replica: URL of a PostgreSQL read replica, for `Ledger.read_since`; it need not be there.
 
     Raises:
         InputError: not such a URL.
@@ -219,6 +256,7 @@ def open_ledger(url: str, *, salt: Salt = random_salt, wait: float = database.WA
     where = database.shown(parsed)
     if parsed.get_backend_name() == "sqlite" and not database.file_exists(parsed):
         raise LedgerUnavailable("there is no ledger here", where=where, hint="gate db upgrade", reason="cannot_decide")
+    second = _replica(replica, wait)
     engine = database.make_engine(parsed, wait)
     try:
         with database.translated(where), engine.connect() as connection:
@@ -226,7 +264,16 @@ def open_ledger(url: str, *, salt: Salt = random_salt, wait: float = database.WA
     except BaseException:
         engine.dispose()
         raise
-    return Ledger(engine, where, salt)
+    return Ledger(engine, where, salt, second)
+
+
+def _replica(url: str | None, wait: float) -> Engine | None:
+    if url is None:
+        return None
+    parsed = database.parse_url(url)
+    if parsed.get_backend_name() != "postgresql":
+        raise InputError("is not a PostgreSQL database", where="read replica's URL", hint="SQLite needs no replica")
+    return database.make_engine(parsed, wait)
 
 
 def _name(connection: Connection, salt: Salt) -> None:

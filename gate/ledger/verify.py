@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import Table, func, literal_column, select, text
+from sqlalchemy import Engine, Table, func, literal_column, select, text
 
 from gate.domain.canonical import sha256_hex
 from gate.ledger import merkle, tables
 from gate.ledger.checkpoints import Note
-from gate.ledger.format import opens, refs_in, statement_of
-from gate.ledger.reading import PAGE, Reader, chunks
+from gate.ledger.format import make_ref, opens, refs_in, statement_of, value_digest
+from gate.ledger.reading import PAGE, Reader
+from gate.ledger.recognising import PERSON_BY, Recogniser
+from gate.ledger.records import ACCOUNT, PERSON, TEXT
+from gate.ledger.rows import plain_rows, present
 
 _SHOWN = 100  # findings kept; the rest is only counted
 _ATTACHED = {"policy_activation": "digest", "decision": "accounts"}  # body fields that name an attachment
-_PERSON = "person:"  # before a reference in `by`
+_REMEMBERED = 50_000  # references that were looked for and found
+_PLAIN = re.compile('"[ !#-\\[\\]-~]*"')  # JSON text without anything that is escaped
+_WORDS = frozenset({ACCOUNT, PERSON, TEXT})
 
 Progress = Callable[[int, int], None]
 Row = Sequence[Any]
@@ -67,6 +76,8 @@ class _Walk:
     nodes: int = 0
     erased: int = 0
     vouched: int = 0  # entries whose bytes a checkpoint covers; if they are others, its root tells
+    forms: Recogniser = field(default_factory=Recogniser)
+    there: set[str] = field(default_factory=set)  # references of which we know that their openings are there
 
     def report(self, where: str, what: str) -> None:
         self.contradictions += 1
@@ -95,12 +106,12 @@ def verify(
         TamperingFound: it holds text that cannot be read at all.
     """
     walk = _Walk(reader)
-    _check_database(walk)
     walk.vouched = checkpoint.size if checkpoint is not None and since else 0
-    _check_entries(walk, checkpoint, progress)
-    _check_unique(walk)
-    _check_openings(walk)
-    _check_attachments(walk)
+    with _checked_database(walk):
+        _check_entries(walk, checkpoint, progress)
+        _check_unique(walk)
+        _check_openings(walk)
+        _check_attachments(walk)
     root = merkle.root_of_peaks(walk.peaks)
     return VerifyReport(reader.origin, walk.size, root, tuple(walk.findings), walk.contradictions, walk.erased)
 
@@ -141,42 +152,83 @@ def _wrong_columns(statement: dict[str, Any], payload: bytes, columns: Row) -> l
     return [f"{name} is not what the payload says" for name in wrong]
 
 
-def _check_database(walk: _Walk) -> None:
-    """Let SQLite compare its indices with its tables: an index that hides a row hides a withdrawal."""
-    if walk.reader.connection.dialect.name == "sqlite":
-        said = walk.reader.connection.execute(text("PRAGMA integrity_check(1)")).scalar()
-        if said != "ok":
+@contextmanager
+def _checked_database(walk: _Walk) -> Iterator[None]:
+    """Let SQLite compare its indices with its tables meanwhile: an index that hides a row hides a withdrawal."""
+    connection = walk.reader.connection
+    if connection.dialect.name != "sqlite":
+        yield
+        return
+    with ThreadPoolExecutor(1) as pool:  # SQLite works without the interpreter's lock
+        said = pool.submit(_integrity, connection.engine)
+        yield
+        if said.result() != "ok":
             walk.report("database", "SQLite finds the file inconsistent")
 
 
+def _integrity(engine: Engine) -> object:
+    with engine.connect() as connection:
+        return connection.execute(text("PRAGMA integrity_check(1)")).scalar()
+
+
 def _check_entries(walk: _Walk, checkpoint: Note | None, progress: Progress | None) -> None:
+    """Go through all entries, stopping wherever a tree head or the checkpoint speaks of what was before."""
     reader, heads = walk.reader, _heads(walk)
     total = max(reader.size, 1)
     _check_checkpoint(walk, checkpoint)
     head, previous = next(heads, None), 0
     for page in _pages(reader, tables.entry, "idx"):
-        statements, completed = [], list[tuple[int, int, bytes]]()
-        for idx, kind, subject, account_ref, effective_at, payload, leaf in page:
-            check = _vouched_problems if walk.size < walk.vouched else entry_problems
-            statement, problems = check(payload, (kind, subject, account_ref, effective_at, leaf))
-            if idx != walk.size:
-                problems.append(f"stands where entry {walk.size} should")
-            for problem in problems:
-                walk.report(f"entry {idx}", problem)
-            if statement is not None:
-                statements.append(statement)
-            hashed = merkle.leaf_hash(payload) if isinstance(payload, bytes) else merkle.EMPTY_ROOT
-            merkle.add_leaf(walk.peaks, walk.size, hashed, completed)
+        leaves, refs = list[bytes](), list[str]()
+        start, completed = walk.size, list[tuple[int, int, bytes]]()
+        for row in page:
+            leaves.append(_check_entry(walk, row, refs))
             walk.size += 1
-            _check_checkpoint(walk, checkpoint)
+            stop = checkpoint is not None and checkpoint.size == walk.size
+            if stop or (head is not None and head[0] == walk.size):
+                walk.peaks = merkle.add_leaves(walk.peaks, start, leaves, completed, tables.NODE_LEVEL)
+                start, leaves = walk.size, []
+                _check_checkpoint(walk, checkpoint)
             while head is not None and head[0] == walk.size:
                 previous = _check_head(walk, head, previous)
                 head = next(heads, None)
-        _check_nodes(walk, [item for item in completed if item[0] >= tables.NODE_LEVEL])
-        _check_mentions(walk, statements)
+        walk.peaks = merkle.add_leaves(walk.peaks, start, leaves, completed, tables.NODE_LEVEL)
+        _check_nodes(walk, completed)
+        _check_mentioned(walk, refs)
         if progress:
             progress(walk.size, max(total, walk.size))
     _check_ends(walk, head, previous, checkpoint)
+
+
+def _check_entry(walk: _Walk, row: Row, refs: list[str]) -> bytes:
+    """Check one row, add the references it mentions, and return the hash that its bytes give."""
+    idx, kind, subject, account_ref, effective_at, payload, leaf = row
+    if not isinstance(payload, bytes):
+        walk.report(f"entry {idx}", "the payload is not bytes")
+        hashed = merkle.EMPTY_ROOT
+    else:
+        hashed = sha256(b"\x00" + payload).digest()
+        seen = walk.forms.recognise(payload)
+        if seen is None or (kind, subject, account_ref, effective_at) != seen[0] or leaf != hashed:
+            _read_entry(walk, row, refs)
+        elif walk.size >= walk.vouched:
+            refs += seen[1]
+    if idx != walk.size:
+        walk.report(f"entry {idx}", f"stands where entry {walk.size} should")
+    return hashed
+
+
+def _read_entry(walk: _Walk, row: Row, refs: list[str]) -> None:
+    """Check an entry that looks like none before it, or that does not fit its columns."""
+    idx, *columns, payload, leaf = row
+    check = _vouched_problems if walk.size < walk.vouched else entry_problems
+    statement, problems = check(payload, (*columns, leaf))
+    for problem in problems:
+        walk.report(f"entry {idx}", problem)
+    if statement is not None:
+        attached = _ATTACHED.get(statement["kind"])
+        if attached is None and statement["kind"] != "genesis":
+            walk.forms.learn(payload)
+        _check_mentions(walk, statement, refs)
 
 
 def _check_head(walk: _Walk, head: Row, previous: int) -> int:
@@ -223,22 +275,28 @@ def _check_nodes(walk: _Walk, completed: Sequence[tuple[int, int, bytes]]) -> No
                 walk.report(f"node {level}/{pos}", "is missing or not what the entries give")
 
 
-def _check_mentions(walk: _Walk, statements: Sequence[dict[str, Any]]) -> None:
-    """Count references and attachments that entries mention and that are gone; check that genesis names this ledger."""
-    refs, attached = list[str](), list[str]()
-    for statement in statements:
-        refs.extend(refs_in(statement["body"]))
-        if statement["by"].startswith(_PERSON):
-            refs.append(statement["by"].removeprefix(_PERSON))
-        named = statement["body"].get(_ATTACHED.get(statement["kind"], ""))
-        if isinstance(named, str):
-            attached.append(named)
-        if statement["kind"] == "genesis" and statement["body"].get("origin", walk.reader.origin) != walk.reader.origin:
-            walk.report("origin", "the first entry names another ledger")
-    for mentioned, column in ((refs, tables.opening.c.ref), (attached, tables.attachment.c.digest)):
-        for some in chunks(mentioned):
-            there = set(walk.reader.connection.execute(select(column).where(column.in_(some))).scalars())
-            walk.erased += sum(item not in there for item in some)
+def _check_mentions(walk: _Walk, statement: dict[str, Any], refs: list[str]) -> None:
+    """Add the references an entry mentions, look for its attachment; check that genesis names this ledger."""
+    body, by = statement["body"], statement["by"]
+    refs.extend(refs_in(body))
+    if by.startswith(PERSON_BY):
+        refs.append(by.removeprefix(PERSON_BY))
+    named = body.get(_ATTACHED.get(statement["kind"], ""))
+    if isinstance(named, str):
+        walk.erased += not present(walk.reader.connection, tables.attachment.c.digest, {named})
+    if statement["kind"] == "genesis" and body.get("origin", walk.reader.origin) != walk.reader.origin:
+        walk.report("origin", "the first entry names another ledger")
+
+
+def _check_mentioned(walk: _Walk, refs: list[str]) -> None:
+    """Count the mentions of references whose openings are gone."""
+    unknown = set(refs).difference(walk.there)
+    gone = unknown.difference(present(walk.reader.connection, tables.opening.c.ref, unknown))
+    if gone:
+        walk.erased += sum(ref in gone for ref in refs)
+    if len(walk.there) > _REMEMBERED:
+        walk.there.clear()
+    walk.there |= unknown - gone
 
 
 def _check_unique(walk: _Walk) -> None:
@@ -251,8 +309,16 @@ def _check_unique(walk: _Walk) -> None:
 def _check_openings(walk: _Walk) -> None:
     for page in _pages(walk.reader, tables.opening, "ref"):
         for ref, kind, value, salt, digest in page:
-            if digest is None or opens(ref, kind, value, salt) != digest:
+            if digest is None or _digest_of(ref, kind, value, salt) != digest:
                 walk.report(f"opening {str(ref)[:12]}", "does not belong to its reference")
+
+
+def _digest_of(ref: object, kind: object, value: object, salt: object) -> bytes | None:
+    """As `opens`; text that needs no escaping is canonical as it stands."""
+    if type(value) is str and kind in _WORDS and type(salt) is bytes and _PLAIN.fullmatch(value):
+        opening = f'["{kind}",{value}]'.encode()
+        return value_digest(opening) if make_ref(opening, salt) == ref else None
+    return opens(ref, kind, value, salt)
 
 
 def _check_attachments(walk: _Walk) -> None:
@@ -276,11 +342,11 @@ def _pages(reader: Reader, table: Table, key: str, size: int = PAGE) -> Iterator
     """Stream a table by its key, values as the database gives them: no type is taken for granted."""
     names, order = [column.name for column in table.columns], table.c[key]
     query = select(*_raw(*names)).select_from(table).order_by(order).limit(size)
-    page = reader.connection.execute(query).all()
+    page = plain_rows(reader.connection, query)
     while page:
         yield page
         last = page[-1][names.index(key)]
-        page = reader.connection.execute(query.where(order > last)).all() if len(page) == size else []
+        page = plain_rows(reader.connection, query.where(order > last)) if len(page) == size else []
 
 
 def _raw(*names: str) -> list[Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Insert, Table, delete, select
+from sqlalchemy import Connection, Insert, Table, delete
 from sqlalchemy.dialects import postgresql, sqlite
 
 from gate.domain.canonical import Json, canonical, sha256_hex
@@ -17,10 +17,15 @@ from gate.ledger import merkle, tables
 from gate.ledger.format import KINDS, VERSION, make_ref, opening_bytes, value_digest
 from gate.ledger.queries import Question
 from gate.ledger.reading import Entry, Reader, TreeHead, chunks
+from gate.ledger.rows import insert_rows, looked_up
 
 HASH_SIZE = 32  # bytes
 CLOCK = "clock"  # the one kind that may be recorded earlier than the entry before it
 CLOCK_SKEW = timedelta(seconds=30)  # how far two machines' clocks may be apart
+
+
+EntryRow = tuple[int, str, str, str | None, str | None, bytes, bytes]
+"""The columns of `Entry`, in its order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +100,7 @@ class Transaction(Reader):
         self._salt = salt
         self._peaks = self._read_peaks()
         self._until: datetime | None = None
+        self._last: EntryRow | None = None
         self._absent = set[tuple[str, str]]()  # looked for and not there: nobody else can have added it since
 
     def find(self, kind: str, subject: str) -> Entry | None:
@@ -196,15 +202,44 @@ class Transaction(Reader):
 
     def commit_refs(self, kind: str, values: Iterable[str]) -> dict[str, str]:
         """Return references for many values at once."""
-        openings = {value: opening_bytes(kind, value) for value in values}
-        by_digest = {value_digest(opening): value for value, opening in openings.items()}
-        opening, refs = tables.opening.c, dict[str, str]()
-        for some in chunks(sorted(by_digest)):
-            found = select(opening.value_digest, opening.ref).where(opening.value_digest.in_(some))
-            refs.update({by_digest[bytes(digest)]: ref for digest, ref in self.connection.execute(found)})
-        missing = [item for item in openings.items() if item[0] not in refs]
-        refs.update(zip((value for value, _ in missing), self._open_new(kind, missing), strict=True))
-        return refs
+        found, made = self.stand_ins(kind, list(dict.fromkeys(values)))
+        return found | made
+
+    def stand_ins(self, kind: str, values: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
+        """Return references for many different values: those that stood for them before, and those made just now."""
+        openings = [(value, opening_bytes(kind, value)) for value in values]
+        digests = [value_digest(opening) for _, opening in openings]
+        known = looked_up(self.connection, tables.opening.c.value_digest, tables.opening.c.ref, digests)
+        found, missing = dict[str, str](), list[tuple[Json, bytes]]()
+        for item, digest in zip(openings, digests, strict=True):
+            if digest in known:
+                found[item[0]] = known[digest]
+            else:
+                missing.append(item)
+        made = zip((str(value) for value, _ in missing), self._open_new(kind, missing), strict=True)
+        return found, dict(made)
+
+    def subjects_among(self, kind: str, subjects: Sequence[str]) -> set[str]:
+        """Return those of many subjects whose entries are there."""
+        entry = tables.entry.c
+        return set(looked_up(self.connection, entry.subject, entry.idx, subjects, kind))
+
+    @property
+    def frontier(self) -> list[bytes]:
+        """The roots of the complete subtrees that make up the tree, largest first."""
+        return list(self._peaks)
+
+    def insert_batch(self, rows: Sequence[EntryRow], completed: Iterable[tuple[int, int, bytes]]) -> None:
+        """Insert a part of a batch: entries, with the nodes they complete; `end_batch` belongs after the last part."""
+        insert_rows(self.connection, tables.entry, rows)
+        insert_rows(self.connection, tables.node, list(completed))
+        if rows:
+            self._last = rows[-1]
+
+    def end_batch(self, peaks: list[bytes]) -> None:
+        """Write the tree head of a batch that was inserted in parts."""
+        if self._last is not None and self._last[0] >= self.size:
+            self._end_batch(Entry(*self._last), peaks)
 
     def attach(self, content: bytes, media_type: str) -> str:
         """Keep bytes beside the log and return their digest (`sha256:…`) for an entry to name."""
@@ -232,15 +267,25 @@ class Transaction(Reader):
             insert_into(self.connection, tables.outbox).on_conflict_do_nothing(index_elements=["key"]), row
         )
 
-    def _in_order(self, new: NewEntry, payload: bytes) -> bytes:
-        """Return the entry's bytes with a time that is not earlier than the newest entry's."""
+    def time_for(self, recorded_at: datetime) -> datetime:
+        """Return this time, or the newest entry's when that is a little later: what the next entry bears.
+
+        Raises:
+            CannotDecide: it is later by more than `CLOCK_SKEW`.
+        """
         if self._until is None:
             newest = self.newest()
-            self._until = newest.recorded_at if newest else new.recorded_at
-        if new.recorded_at >= self._until or new.kind == CLOCK:
+            self._until = newest.recorded_at if newest else recorded_at
+        self._until = in_order(recorded_at, self._until)
+        return self._until
+
+    def _in_order(self, new: NewEntry, payload: bytes) -> bytes:
+        """Return the entry's bytes with a time that is not earlier than the newest entry's."""
+        if new.kind == CLOCK:
             self._until = new.recorded_at
             return payload
-        return entry_bytes(replace(new, recorded_at=in_order(new.recorded_at, self._until)))[1]
+        recorded_at = self.time_for(new.recorded_at)
+        return payload if recorded_at == new.recorded_at else entry_bytes(replace(new, recorded_at=recorded_at))[1]
 
     def _read_peaks(self) -> list[bytes]:
         packed = self._top.frontier
@@ -261,26 +306,24 @@ class Transaction(Reader):
         self._insert_rows(tables.entry.insert(), [vars(entry) for entry in added])
         kept = [(level, pos, digest) for level, pos, digest in completed if level >= tables.NODE_LEVEL]
         self._insert_rows(tables.node.insert(), [dict(zip(("level", "pos", "hash"), row, strict=True)) for row in kept])
-        head = TreeHead(self.size + len(added), merkle.root_of_peaks(peaks))
+        self._end_batch(added[-1], peaks)
+
+    def _end_batch(self, newest: Entry, peaks: list[bytes]) -> None:
+        head = TreeHead(newest.idx + 1, merkle.root_of_peaks(peaks))
         row = {"size": head.size, "previous": self.size, "root": head.root, "frontier": b"".join(peaks)}
         self.connection.execute(tables.tree_head.insert(), row)
-        self._head, self._newest, self._peaks = head, added[-1], peaks
+        self._head, self._newest, self._peaks = head, newest, peaks
         self._absent.clear()
         self._blocks.clear()
 
     def _open_new(self, kind: str, openings: Sequence[tuple[Json, bytes]]) -> list[str]:
-        rows = [
-            {
-                "kind": kind,
-                "value": canonical(value).decode(),
-                "salt": (salt := self._salt()),
-                "value_digest": value_digest(opening),
-                "ref": make_ref(opening, salt),
-            }
-            for value, opening in openings
-        ]
-        self._insert_rows(tables.opening.insert(), rows)
-        return [str(row["ref"]) for row in rows]
+        rows, start = list[tuple[str, str, str, bytes, bytes]](), len(canonical([kind]))
+        for _, opening in openings:
+            salt = self._salt()
+            ref, value = make_ref(opening, salt), opening[start:-1].decode()  # of `["kind",value]`
+            rows.append((ref, kind, value, salt, value_digest(opening)))
+        insert_rows(self.connection, tables.opening, sorted(rows))  # side by side: fewer pages are touched
+        return [row[0] for row in rows]
 
     def _insert_rows(self, insert: Insert, rows: Sequence[Mapping[str, Any]]) -> None:
         if rows:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,11 +13,15 @@ from gate.domain.instants import format_instant
 from gate.domain.words import Authority, Ownership
 from gate.errors import InputError
 from gate.ledger import records, state
+from gate.ledger.bulk import append_lines
+from gate.ledger.store import Entry, Transaction
 from gate.service.actors import recorded_actor
 from gate.service.anchors import recording
 from gate.service.core import Service
+from gate.service.spool import Spool
 
 DIRECTORY = "service:directory"  # the only identity that appoints (design.md section 5)
+_SHOWN = 1000  # new events that are looked at again at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,19 +51,46 @@ def record_consent_events(service: Service, events: Sequence[ConsentEvent], *, b
     with recording(service) as tx:
         now = service.now(tx)
         results = records.record_consents(tx, ordered, recorded_at=now, by=recorded_actor(tx, by), via=via)
-        accounts = {event.account_id for event, (_, new) in zip(ordered, results, strict=True) if new}
-        fresh = {entry.idx for entry, new in results if new}
-        unheard = (
-            sum(
-                1
-                for account in accounts
-                for recorded in state.consent_events(tx, account)
-                if recorded.index in fresh and recorded.authority is not Authority.ADMIN
-            )
-            if len(fresh) <= 1000  # a large import reports through `gate consent show`, not by re-reading all of it
-            else 0
-        )
+        fresh = [entry for entry, new in results if new]
+        unheard = _without_authority(tx, fresh)
     return Recorded(len(fresh), len(results) - len(fresh), unheard)
+
+
+def record_lines(
+    service: Service,
+    lines: Spool,
+    *,
+    by: str = DIRECTORY,
+    progress: Callable[[int], None] = lambda _: None,
+) -> Recorded:
+    """Record the consent events, or the appointments, of a file: all or none, with flat memory.
+
+    Args:
+        lines: what `gate.service.imports` read; it gives them in order of `effective_at`.
+        by: who records; see `recorded_actor`. Appointments come from the directory only.
+        progress: called with the number of lines done so far.
+
+    Raises:
+        LedgerUnavailable: the ledger cannot be written; then nothing was.
+    """
+    with recording(service) as tx:
+        now = service.now(tx)
+        actor = recorded_actor(tx, by)
+        done = append_lines(tx, lines.pages(), recorded_at=now, by=actor, via="import", progress=progress)
+        # A large import reports through `gate consent show`, not by re-reading all of it.
+        fresh = list(tx.entries("consent", start=done.start)) if done.added <= _SHOWN else []
+        unheard = _without_authority(tx, fresh)
+    return Recorded(done.added, done.known, unheard)
+
+
+def _without_authority(tx: Transaction, fresh: Sequence[Entry]) -> int:
+    """Count, of a few new consent entries, those that nobody with authority stands behind."""
+    if len(fresh) > _SHOWN:
+        return 0
+    places = {entry.idx for entry in fresh}
+    names = tx.open_refs(entry.account_ref for entry in fresh if entry.account_ref)
+    events = (recorded for name in names.values() for recorded in state.consent_events(tx, name))
+    return sum(event.index in places and event.authority is not Authority.ADMIN for event in events)
 
 
 def record_appointments(

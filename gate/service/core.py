@@ -258,7 +258,7 @@ def open_service(settings: Settings | None = None, *, clock: Callable[[], dateti
     settings = settings or read_settings()
     if settings.embedded and not settings.pinned_keys_path.exists():
         return set_up(settings, clock=clock)
-    with _closed_on_failure(Service(settings, open_ledger(settings.database_url), clock)) as service:
+    with _closed_on_failure(Service(settings, _opened(settings), clock)) as service:
         with service.ledger.read() as reader:
             if not reader.size:
                 raise LedgerUnavailable("the ledger is empty", hint="gate db upgrade", reason="cannot_decide")
@@ -279,7 +279,7 @@ def set_up(settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> Se
         if pinned.exists() and settings.embedded and not settings.embedded_database.exists():
             raise _gone(settings)
         create_ledger(settings.database_url)
-        with _closed_on_failure(Service(settings, open_ledger(settings.database_url), clock)) as service:
+        with _closed_on_failure(Service(settings, _opened(settings), clock)) as service:
             with service.ledger.read() as reader:
                 first_time = reader.size == 0
             if first_time and pinned.exists():
@@ -290,6 +290,10 @@ def set_up(settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> Se
             if not pinned.exists():
                 pinned.write_text(public_key_to_text(public) + "\n", "ascii")
             return service
+
+
+def _opened(settings: Settings) -> Ledger:
+    return open_ledger(settings.database_url, replica=settings.replica_url)
 
 
 @contextmanager

@@ -1,24 +1,26 @@
-"""Read consent events and appointments from CSV, JSONL and Parquet files: every bad line is named, or nothing is."""
+"""Read consent events and appointments from CSV, JSONL and Parquet files: all lines, in order of time, or none."""
 
 from __future__ import annotations
 
 import csv
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol
 
-from gate.domain.consent import Appointment, ConsentEvent, parse_consent_event
-from gate.domain.instants import parse_instant
-from gate.domain.words import ADMIN_ROLES, Role
-from gate.errors import ConsentEventError, InputError
+from gate.domain.consent import parse_appointment
+from gate.errors import InputError
+from gate.ledger.lines import Shape, order_of
+from gate.service.shaping import Appointments, Consents
+from gate.service.spool import Spool
+
+__all__ = ["BadLine", "ImportRefused", "parse_appointment", "read_appointment_file", "read_consent_file"]
 
 LISTS = ("categories", "features", "purposes", "ownership")  # CSV cells separated by |
-APPOINTMENT_FIELDS = frozenset({"account_id", "person_id", "action", "role", "effective_at"})
 SHOWN_ERRORS = 20  # bad lines spelled out; the rest are counted
-
-_T = TypeVar("_T")
+KEPT_ERRORS = 1000  # bad lines an error holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,104 +36,118 @@ class BadLine:
 
 
 class ImportRefused(InputError):
-    """A file with at least one bad line; nothing of it was recorded."""
+    """A file with at least one bad line; nothing of it was recorded. `bad` holds the first ones."""
 
-    def __init__(self, path: Path, bad: list[BadLine], total: int) -> None:
+    def __init__(self, path: Path, bad: list[BadLine], total: int, count: int | None = None) -> None:
         self.bad = bad
+        count = len(bad) if count is None else count
         shown = "\n".join(f"  {line}" for line in bad[:SHOWN_ERRORS])
-        more = f"\n  … and {len(bad) - SHOWN_ERRORS} more" if len(bad) > SHOWN_ERRORS else ""
+        more = f"\n  … and {count - SHOWN_ERRORS} more" if count > SHOWN_ERRORS else ""
         super().__init__(
-            f"{len(bad)} of {total} lines cannot be read; nothing was recorded\n{shown}{more}\n", where=str(path)
+            f"{count} of {total} lines cannot be read; nothing was recorded\n{shown}{more}\n", where=str(path)
         )
 
 
-def read_consent_file(path: Path, progress: Callable[[int], None] = lambda _: None) -> list[ConsentEvent]:
-    """Read all consent events of a file.
+def read_consent_file(path: Path, progress: Callable[[int], None] = lambda _: None) -> Spool:
+    """Read and check all consent events of a file, with flat memory.
 
     Args:
         path: `.csv` (nested fields as `principal.id`, lists separated by `|`), `.jsonl`/`.ndjson` or `.parquet`.
         progress: called with the number of lines read so far.
 
+    Returns:
+        The events, in the order of `effective_at`, then of the file; the caller closes it.
+
     Raises:
         ImportRefused: at least one line is bad; it lists them.
         InputError: the file cannot be read at all.
+        LedgerUnavailable: there is no space to sort it.
     """
-    return _read(path, parse_consent_event, progress)
+    return _read(path, Consents(), progress)
 
 
-def read_appointment_file(path: Path, progress: Callable[[int], None] = lambda _: None) -> list[Appointment]:
+def read_appointment_file(path: Path, progress: Callable[[int], None] = lambda _: None) -> Spool:
     """Read all appointments of a file; fields: account_id, person_id, action (appoint|remove), role, effective_at.
 
-    Raises:
-        ImportRefused: at least one line is bad; it lists them.
-        InputError: the file cannot be read at all.
+    Returns, Raises:
+        As `read_consent_file`.
     """
-    return _read(path, parse_appointment, progress)
+    return _read(path, Appointments(), progress)
 
 
-def parse_appointment(raw: Mapping[str, Any]) -> Appointment:
-    """Read one appointment or removal.
-
-    Raises:
-        ConsentEventError: naming the wrong field.
-    """
-    if unknown := sorted(set(raw) - APPOINTMENT_FIELDS):
-        raise ConsentEventError(
-            f"unknown field {unknown[0]!r}", hint="known fields: " + ", ".join(sorted(APPOINTMENT_FIELDS))
-        )
-    fields = {name: raw.get(name) for name in APPOINTMENT_FIELDS}
-    for name, value in fields.items():
-        if not isinstance(value, str) or not value.strip():
-            raise ConsentEventError("is missing or not text", where=name)
-    if fields["action"] not in ("appoint", "remove"):
-        raise ConsentEventError(f"{fields['action']!r} is not known", where="action", hint="appoint or remove")
-    if fields["role"] not in ADMIN_ROLES:
-        raise ConsentEventError(f"{fields['role']!r} cannot be appointed", where="role", hint="owner or admin")
-    return Appointment(
-        account_id=str(fields["account_id"]),
-        person_id=str(fields["person_id"]),
-        action="appoint" if fields["action"] == "appoint" else "remove",
-        role=Role(str(fields["role"])),
-        effective_at=parse_instant(fields["effective_at"], "effective_at"),
-    )
+class _Reading(Protocol):
+    def __call__(self, raw: Mapping[str, Any]) -> tuple[Shape, tuple[str, ...]]:
+        """Return the shape of a row and the texts that fill it."""
 
 
-def _read(path: Path, parse: Callable[[Mapping[str, Any]], _T], progress: Callable[[int], None]) -> list[_T]:
+def _read(path: Path, read: _Reading, progress: Callable[[int], None]) -> Spool:
     readers = {".csv": _csv_rows, ".jsonl": _json_rows, ".ndjson": _json_rows, ".parquet": _parquet_rows}
     rows = readers.get(path.suffix.lower())
     if rows is None:
         raise InputError("is not a .csv, .jsonl, .ndjson or .parquet file", where=str(path))
-    good: list[_T] = []
-    bad: list[BadLine] = []
-    count = 0
+    spool, bad = Spool(), _BadLines()
+    with _closed_on_failure(spool):
+        count = 0
+        try:
+            for line, raw in rows(path):
+                count += 1
+                try:
+                    if isinstance(raw, InputError):
+                        raise raw
+                    shape, texts = read(raw)
+                    spool.add((order_of(texts[1]), count, shape, texts))
+                except InputError as error:
+                    bad.add(line, error)
+                if count % 1000 == 0:
+                    progress(count)
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            raise InputError(f"cannot be read: {error}", where=str(path)) from None
+        if bad.count:
+            raise ImportRefused(path, bad.first, count, bad.count)
+        if not count:
+            raise InputError("holds no lines", where=str(path))
+        progress(count)
+    return spool
+
+
+@dataclass
+class _BadLines:
+    """The first bad lines of a file, and how many there are."""
+
+    first: list[BadLine] = field(default_factory=list)
+    count: int = 0
+
+    def add(self, line: int, error: InputError) -> None:
+        self.count += 1
+        if self.count <= KEPT_ERRORS:
+            self.first.append(BadLine(line, error.where, error.message + (f" ({error.hint})" if error.hint else "")))
+
+
+@contextmanager
+def _closed_on_failure(spool: Spool) -> Iterator[None]:
     try:
-        for line, raw in rows(path):
-            count += 1
-            try:
-                if isinstance(raw, InputError):
-                    raise raw
-                good.append(parse(raw))
-            except InputError as error:
-                hint = f" ({error.hint})" if error.hint else ""
-                bad.append(BadLine(line, error.where, error.message + hint))
-            if count % 1000 == 0:
-                progress(count)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"cannot be read: {error}", where=str(path)) from None
-    if bad:
-        raise ImportRefused(path, bad, count)
-    if not count:
-        raise InputError("holds no lines", where=str(path))
-    progress(count)
-    return good
+        yield
+    except BaseException:
+        spool.close()
+        raise
 
 
 Row = tuple[int, Mapping[str, Any] | InputError]
 
 
 def _json_rows(path: Path) -> Iterator[Row]:
+    decode = json.JSONDecoder().raw_decode
     with path.open(encoding="utf-8") as file:
         for number, text in enumerate(file, 1):
+            if text.startswith("{"):  # as almost always: json.loads would look for white space first
+                try:
+                    value, end = decode(text)
+                except json.JSONDecodeError:
+                    pass
+                else:
+                    if text[end:] in ("\n", ""):
+                        yield number, value
+                        continue
             if not text.strip():
                 continue
             try:

@@ -22,6 +22,7 @@ class Settings:
         embedded: the database is our own SQLite file below `home`, made on first use.
         checkpoints_uri: a second place for published checkpoints, out of the database administrator's reach.
         lineage_url: SQLAlchemy URL of the lineage store.
+        replica_url: SQLAlchemy URL of a read replica of the ledger, from which snapshots may be built.
     """
 
     home: Path
@@ -29,6 +30,7 @@ class Settings:
     embedded: bool
     checkpoints_uri: str | None = None
     lineage_url: str = ""
+    replica_url: str | None = None
 
     @property
     def embedded_database(self) -> Path:
@@ -75,7 +77,8 @@ def read_settings(
         environ: `GATE_HOME` (default: `gate` below `AIRFLOW_HOME` when that is set, else the user data folder)
             and `GATE_DATABASE_URL` (default: a SQLite file below the home); `GATE_CHECKPOINTS` names a folder by any
             URI that fsspec opens; `GATE_LINEAGE_URL` (default: the ledger's PostgreSQL database, else a SQLite file
-            of its own below the home, so that lineage never waits for the ledger's one writer).
+            of its own below the home, so that lineage never waits for the ledger's one writer);
+            `GATE_DATABASE_READ_URL` names a read replica of a ledger on PostgreSQL.
         database_url: overrides the environment (an Airflow connection).
         home: overrides the environment.
     """
@@ -87,4 +90,5 @@ def read_settings(
         embedded=url is None,
         checkpoints_uri=environ.get("GATE_CHECKPOINTS") or None,
         lineage_url=lineage_url(environ, url, folder),
+        replica_url=environ.get("GATE_DATABASE_READ_URL") or None,
     )

@@ -6,18 +6,39 @@ import multiprocessing
 import os
 import signal
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.synchronize import Event
+from typing import Any
 
-from gate.ledger.store import create_ledger
+import pytest
+
+from gate.ledger.store import TreeHead, create_ledger
+from gate.ledger.verify import verify
 from support.ledgers import COMMON, check, fresh, numbered, opened
 
 SPAWN = multiprocessing.get_context("spawn")
-PROCESSES, BATCHES, SIZE = 4, 12, 20
+BATCHES, SIZE = 12, 20
+
+
+def watched(url: str, workers: Sequence[Any]) -> list[TreeHead]:
+    """Wait for the workers; meanwhile verify whatever state shows, and return the heads that were seen."""
+    heads = list[TreeHead]()
+    with opened(url) as ledger:
+        while any(worker.is_alive() for worker in workers):
+            with ledger.read() as reader:
+                report = verify(reader)
+                assert report.ok, report.findings
+                assert (report.size, report.root) == reader.head()
+                heads.append(reader.head())
+            time.sleep(0.2)
+    for worker in workers:
+        worker.join()
+    return heads
 
 
 def append_batches(url: str, worker: int) -> None:
-    with opened(url) as ledger:
+    with opened(url, wait=60) as ledger:
         for batch in range(BATCHES):
             with ledger.write() as tx:
                 start = (worker * BATCHES + batch) * SIZE
@@ -42,23 +63,26 @@ def append_until_killed(url: str, ready: Event) -> None:
             ready.set()
 
 
-def test_four_processes_append_without_gaps_or_forks(ledger_url: str) -> None:
+@pytest.mark.parametrize("processes", [4, pytest.param(16, marks=pytest.mark.slow)])
+def test_processes_append_without_gaps_or_forks(ledger_url: str, processes: int) -> None:
     create_ledger(ledger_url)
-    workers = [SPAWN.Process(target=append_batches, args=(ledger_url, n)) for n in range(PROCESSES)]
+    workers = [SPAWN.Process(target=append_batches, args=(ledger_url, n)) for n in range(processes)]
     for worker in workers:
         worker.start()
-    for worker in workers:
-        worker.join()
-    assert [worker.exitcode for worker in workers] == [0] * PROCESSES
+    heads = watched(ledger_url, workers)
+    assert [worker.exitcode for worker in workers] == [0] * processes
     report = check(ledger_url)
     assert (report.ok, report.findings) == (True, ())
-    assert report.size == PROCESSES * BATCHES * SIZE + BATCHES
+    assert report.size == processes * BATCHES * SIZE + BATCHES
+    with opened(ledger_url) as ledger, ledger.read() as reader:
+        assert all(reader.root_at(head.size) == head.root for head in heads), "what a reader saw was never taken back"
+        assert [head.size for head in heads] == sorted(head.size for head in heads)
     with opened(ledger_url) as ledger, ledger.read() as reader:
         for batch in range(BATCHES):
             # Whoever came first recorded the shared entry; a batch is never interleaved with another.
             assert reader.find("mode", f"shared {batch}") is not None
         places = {entry.body["number"]: entry.idx for entry in reader.entries("tag")}
-    for start in range(0, PROCESSES * BATCHES * SIZE, SIZE):
+    for start in range(0, processes * BATCHES * SIZE, SIZE):
         first = places[start]
         assert [places[start + n] for n in range(SIZE)] == list(range(first, first + SIZE))
 

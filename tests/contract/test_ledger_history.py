@@ -231,3 +231,24 @@ def test_order_in_a_list_means_nothing_for_what_is_recorded(ledger_url: str) -> 
         one = consent(purposes=purposes, categories=["video", "audio"])
         same = consent(purposes=purposes[::-1], categories=["audio", "video", "audio"])
         assert [new for _, new in records.record_consents(tx, [one, same], **COMMON)] == [True, False]
+
+
+def test_facts_of_an_account_are_its_profile_and_events_at_every_size(ledger_url: str) -> None:
+    """What is read at once is what is read one by one; an admin of another account only is one of that."""
+    with fresh(ledger_url) as ledger, ledger.write() as tx:
+        records.record_consents(tx, [consent(), consent("bolt")], **COMMON)
+        records.record_appointments(tx, [appointment("other")], **COMMON)
+        records.record_profile(tx, "acme", Profile("US"), **COMMON)
+        records.record_consents(tx, [consent(evidence="form 2")], **COMMON)
+        records.record_appointments(tx, [appointment(), appointment("bolt", "bob")], **COMMON)
+        records.record_consents(tx, [consent(evidence="form 3"), consent("bolt", "withdraw")], **COMMON)
+        records.record_profile(tx, "acme", Profile("EU"), **COMMON)
+        records.record_appointments(tx, [appointment(action="remove", since="2024-01-01")], **COMMON)
+        answers = set()
+        for account in ("acme", "bolt", "other", "nobody"):
+            for size in (None, *range(tx.size + 1)):
+                facts = state.account_facts(tx, account, size)
+                assert facts.profile == state.profile(tx, account, size)
+                assert facts.events == state.consent_events(tx, account, None, size)
+                answers |= {event.authority for event in facts.events}
+        assert answers == set(Authority)

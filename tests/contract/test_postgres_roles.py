@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,8 +25,10 @@ from gate.lineage.observed import observe
 from gate.lineage.store.graph import events_of
 from gate.lineage.store.ingest import store_events
 from gate.service.answers import Answer, ReviewAnswer
+from gate.service.consents import record_lines
 from gate.service.core import open_service, set_up
 from gate.service.deciding import decide
+from gate.service.imports import read_consent_file
 from gate.service.lineage_store import open_lineage, set_up_lineage
 from gate.service.reviewing import decide_again
 from gate.service.settings import read_settings
@@ -352,6 +355,20 @@ def test_the_service_runs_as_the_owner_role(working: Setup) -> None:
         with service.ledger.write() as tx:
             tx.append_many(numbered(0, 600))
     assert check(working.admin).ok
+
+
+def test_the_owner_role_imports_although_it_may_not_copy(working: Setup, tmp_path: Path) -> None:
+    """COPY is refused where row level security applies: rows come another way, and the worker's come not at all."""
+    file = tmp_path / "consents.jsonl"
+    said = [{**event(f"a{number}").to_dict(), "effective_at": f"2024-01-01T00:{number:02}:00Z"} for number in range(50)]
+    file.write_text("".join(json.dumps(one) + "\n" for one in said), "utf-8")
+    settings = read_settings(database_url=working.urls["owner"], home=working.home)
+    with open_service(settings) as service, closing(read_consent_file(file)) as lines:
+        assert record_lines(service, lines, by="eve").added == 50
+    settings = read_settings(database_url=working.urls["appender"], home=working.home)
+    with open_service(settings) as service, closing(read_consent_file(file)) as lines:
+        assert record_lines(service, lines, by="service:airflow").added == 0, "all of it is known"
+    assert check(working.urls["reader"]).ok
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,25 @@ def test_a_disk_that_stops_taking_bytes(path: Path) -> None:
     assert check(sqlite_url(path)).ok
 
 
+def test_no_space_to_sort_an_import() -> None:
+    """The lines of a large file are sorted on disk, in a process whose files may not grow."""
+    sort = (
+        "import resource, sys; sys.path[:0] = sys.argv[1:]\n"
+        "from gate.errors import LedgerUnavailable\n"
+        "from gate.service.spool import Spool\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
+        "spool = Spool(run=1000)\n"
+        "try:\n"
+        "    for place in range(5000):\n"
+        "        spool.add(('2024', place, ('consent', '', (), -1), ('x' * 100,)))\n"
+        "except LedgerUnavailable as error:\n"
+        "    print(error)\n"
+    )
+    said = run_python(sort)
+    assert "cannot be sorted on disk" in said
+    assert "TMPDIR" in said
+
+
 AS_NOBODY = (
     "import os, sys; sys.path[:0] = sys.argv[2:]\n"
     "from support.ledgers import check, numbered, opened, sqlite_url\n"
