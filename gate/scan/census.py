@@ -47,14 +47,19 @@ def look(dataset: Dataset, folder: Path, spark: Spark | None = None) -> Look:
     Args:
         dataset: what to look at.
         folder: where the census may be written.
-        spark: count there; the answer is the same.
+        spark: count there; the answer is the same. A table is counted by its database.
 
     Raises:
         DatasetError: missing, empty, unreadable, or changed meanwhile (`dataset_changed`).
         CannotDecide: Spark failed.
     """
     from gate.scan.digest import measure
+    from gate.scan.sql.address import is_table
 
+    if is_table(dataset):
+        from gate.scan.sql.counting import look_at_table
+
+        return look_at_table(dataset, folder)
     before = fingerprint(dataset)
     version, _ = measure(dataset)
     census = take_census(dataset, folder / f"{version.key.removeprefix('sha256:')}.parquet", spark)

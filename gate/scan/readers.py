@@ -62,7 +62,12 @@ def query_of(layout: Layout, wanted: Wanted, con: Backend) -> str:
             return _json(layout, wanted, con)
 
 
-def _require(names: Collection[str], wanted: Iterable[str], where: str) -> None:
+def require(names: Collection[str], wanted: Iterable[str], where: str) -> None:
+    """Make sure that the columns are there.
+
+    Raises:
+        DatasetError: one is not.
+    """
     for name in wanted:
         if name not in names:
             near = get_close_matches(name, names, n=1, cutoff=0.5)
@@ -111,7 +116,7 @@ def parquet_kinds(layout: Layout, wanted: Wanted, schemas: Iterable[pa.Schema]) 
     """
     kinds: dict[str, set[str]] = {name: set() for name in wanted.names}
     for file, schema in zip(layout.files, schemas, strict=True):
-        _require(schema.names, wanted.names, file.path)
+        require(schema.names, wanted.names, file.path)
         _refuse_both(schema.names, wanted, file.path)
         lowered = [name.lower() for name in schema.names]  # engines take names for equal that differ in case only
         for name in wanted.names:
@@ -208,7 +213,7 @@ def csv_shape(layout: Layout, wanted: Wanted) -> tuple[str, tuple[str, ...]]:
                 where=file.path,
                 hint="give all files of the dataset the same columns in the same order",
             )
-    _require(names, wanted.names, layout.dataset.uri)
+    require(names, wanted.names, layout.dataset.uri)
     _refuse_both(names, wanted, layout.dataset.uri)
     return delimiter, names
 
@@ -329,7 +334,7 @@ def json_kinds(layout: Layout, wanted: Wanted, found: Shapes, names: Callable[[]
     types = {name: {row[1 + 2 * place] for row in found} - {None} for place, name in enumerate(_looked_at(wanted))}
     missing = [name for name in wanted.names if found and not types[name]]
     if missing:
-        _require(names(), missing, uri)
+        require(names(), missing, uri)
     _refuse_both((name for name in wanted.absent if types[name]), wanted, uri)
     kinds = dict.fromkeys(wanted.names, "VARCHAR")
     if wanted.account is not None:
