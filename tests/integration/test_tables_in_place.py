@@ -206,6 +206,16 @@ def test_any_change_is_another_version(database: Database, table: str, change: s
     assert database.digest(table) != before
 
 
+def test_its_owner_cannot_say_how_rows_are_written(database: Database, table: str) -> None:
+    database.run(f"CREATE TABLE {table} (account_id text)")
+    database.run(f"INSERT INTO {table} VALUES ('a')")
+    database.run(f"CREATE FUNCTION {table}_f({table}) RETURNS text LANGUAGE sql IMMUTABLE AS $$ SELECT 'same' $$")
+    database.run(f"CREATE CAST ({table} AS text) WITH FUNCTION {table}_f({table})")
+    before = database.digest(table)
+    database.run(f"UPDATE {table} SET account_id = 'b'")
+    assert database.digest(table) != before
+
+
 def test_one_snapshot_whatever_others_write(database: Database, table: str) -> None:
     database.run(f"CREATE TABLE {table} (account_id text)")
     database.run(f"INSERT INTO {table} VALUES ('a')")
