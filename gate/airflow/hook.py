@@ -56,6 +56,10 @@ def open_gate(gate_conn_id: str = DEFAULT_CONNECTION) -> DecisionService:
         InputError: the connection lacks a token or trusted keys, or its address is not safe.
         GateError: as `gate.service.core.open_service`.
     """
+    from gate.airflow.logins import connection_login
+    from gate.scan.sql.address import use_logins
+
+    use_logins(connection_login)
     connection = _connection(gate_conn_id)
     host = connection.host if connection else None
     if host and host.startswith(("http://", "https://")):

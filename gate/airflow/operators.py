@@ -10,6 +10,7 @@ from airflow.sdk import BaseNotifier, BaseOperator
 
 from gate.airflow.context import WORKER, airflow_errors, lineage_run, rendered, task_run
 from gate.airflow.contracts import contracts_are_checked
+from gate.airflow.engines import Engine, checked_engine, open_engine
 from gate.airflow.guard import guard_of
 from gate.airflow.hook import DEFAULT_CONNECTION, open_gate
 from gate.airflow.links import DecisionLink
@@ -114,6 +115,9 @@ class ConsentGateOperator(BaseOperator):
         subset_to: URI of a local folder for subsets; default: `subsets` in the gate's home.
         permits: `DAG:TASK` of training tasks in DAGs that this one's assets trigger; each gets a permit, good for one
             run that Airflow says was triggered by this one.
+        engine: what counts the rows and cuts subsets: `duckdb` (default), in the worker, or `spark`; the answer is the
+            same.
+        spark_conn_id: for `spark`: Airflow connection of the cluster; default: `GATE_SPARK`.
         gate_conn_id: Airflow connection of the gate.
 
     A pass issues one permit per training task downstream that declares the same use. A block fails the task without
@@ -134,6 +138,8 @@ class ConsentGateOperator(BaseOperator):
         notifiers: BaseNotifier | Sequence[BaseNotifier] = (),
         subset_to: str | None = None,
         permits: Sequence[str] = (),
+        engine: Engine = "duckdb",
+        spark_conn_id: str | None = None,
         gate_conn_id: str = DEFAULT_CONNECTION,
         **kwargs: Any,
     ) -> None:
@@ -156,6 +162,8 @@ class ConsentGateOperator(BaseOperator):
         self.subset_to = subset_to
         self.permits = tuple(permits)
         self._elsewhere = tuple(parse_consumer(text) for text in permits)
+        self.engine = checked_engine(engine, spark_conn_id, f"{self.task_id}.engine")
+        self.spark_conn_id = spark_conn_id
         self.gate_conn_id = gate_conn_id
         self._outcome: Outcome | None = None
         self._whole: Outcome | None = None
@@ -168,11 +176,12 @@ class ConsentGateOperator(BaseOperator):
 
         asking, datasets = self._asking(context), rendered(self, self.datasets, context)
         with airflow_errors(), open_gate(self.gate_conn_id) as service:
-            self._outcome = decide(service, datasets, self.use, asking)
+            spark = open_engine(self.engine, self.spark_conn_id)
+            self._outcome = decide(service, datasets, self.use, asking, spark)
             if not self._outcome.passes and self.on_block == "subset" and self._outcome.decision.subset_possible:
                 self.log.info("blocked as a whole; writing the consented subset")
                 self._whole = self._outcome
-                self._outcome = decide_on_subset(service, self._whole, self.use, asking, self.subset_to)
+                self._outcome = decide_on_subset(service, self._whole, self.use, asking, self.subset_to, spark)
             if not self._outcome.passes and self.on_block == "review":
                 asked = Asked(asking.run, 1, asking.run.task_id, tuple(offered(self._outcome.decision)))
                 self._ask(context, asked, self._outcome)
@@ -222,9 +231,10 @@ class ConsentGateOperator(BaseOperator):
                 self._ask(context, asked.next(), blocked, f"the last answer does not count: {answer.answer.value}")
             datasets = rendered(self, self.datasets, context)
             asking, use = self._asking(context), self.use
-            whole = outcome = self._outcome = decide_again(service, datasets, use, asking, asked.round)
+            spark = open_engine(self.engine, self.spark_conn_id)
+            whole = outcome = self._outcome = decide_again(service, datasets, use, asking, asked.round, spark)
             if not whole.passes and answer.answer is Answer.SUBSET and whole.decision.subset_possible:
-                outcome = decide_subset_again(service, whole, use, asking, asked.round, self.subset_to)
+                outcome = decide_subset_again(service, whole, use, asking, asked.round, self.subset_to, spark)
                 self._outcome, self._whole = outcome, whole
             if not outcome.passes:
                 self._ask(context, asked.next(outcome.task_id), outcome)

@@ -9,6 +9,7 @@ from typing import Any
 from airflow.sdk import BaseSensorOperator
 
 from gate.airflow.context import airflow_errors, rendered
+from gate.airflow.engines import Engine, checked_engine, open_engine
 from gate.airflow.hook import DEFAULT_CONNECTION, open_gate
 from gate.domain.dataset import Dataset
 from gate.domain.decision import WantedUse
@@ -21,6 +22,7 @@ class ConsentSensor(BaseSensorOperator):
     Args:
         datasets: what the run will read; URIs may hold Jinja.
         use: what for.
+        engine, spark_conn_id: what counts the rows, as for `ConsentGateOperator`.
         deferrable: wait in the triggerer, woken by new ledger entries (default), or poke from a worker.
         gate_conn_id: Airflow connection of the gate.
     """
@@ -33,6 +35,8 @@ class ConsentSensor(BaseSensorOperator):
         datasets: Sequence[Dataset],
         use: WantedUse,
         deferrable: bool = True,
+        engine: Engine = "duckdb",
+        spark_conn_id: str | None = None,
         gate_conn_id: str = DEFAULT_CONNECTION,
         **kwargs: Any,
     ) -> None:
@@ -42,6 +46,8 @@ class ConsentSensor(BaseSensorOperator):
         self.datasets = list(datasets)
         self.use = use
         self.deferrable = deferrable
+        self.engine = checked_engine(engine, spark_conn_id, f"{self.task_id}.engine")
+        self.spark_conn_id = spark_conn_id
         self.gate_conn_id = gate_conn_id
 
     def execute(self, context: Any) -> Any:
@@ -71,6 +77,7 @@ class ConsentSensor(BaseSensorOperator):
         from gate.service.deciding import preview
 
         with airflow_errors(), open_gate(self.gate_conn_id) as service:
-            size, decision = preview(service, rendered(self, self.datasets, context), self.use)
+            spark = open_engine(self.engine, self.spark_conn_id)
+            size, decision = preview(service, rendered(self, self.datasets, context), self.use, spark)
         self.log.info("would %s: %s", decision.verdict.value, ", ".join(decision.reasons) or "nothing is missing")
         return size, decision.verdict is Verdict.ALLOW

@@ -27,6 +27,10 @@ def check(
     policy: Annotated[
         str | None, typer.Option("--policy", help="Policy name or file; default: the active one.")
     ] = None,
+    engine: Annotated[str | None, typer.Option("--engine", help="What counts: duckdb (default) or spark.")] = None,
+    spark: Annotated[
+        str | None, typer.Option("--spark", help="Spark's master; default: GATE_SPARK, else as spark-submit says.")
+    ] = None,
     as_json: bool = JSON,
 ) -> None:
     """Say what the gate would decide. Exit 0 allowed, 3 blocked, 4 cannot decide."""
@@ -34,6 +38,7 @@ def check(
     from gate.domain.decision import wanted_use
     from gate.domain.words import Verdict
     from gate.policy.table import load_policy
+    from gate.scan.spark.cluster import engine_named
     from gate.service.core import open_service
     from gate.service.deciding import check as dry_decision
     from gate.service.message import explain_block
@@ -45,6 +50,7 @@ def check(
             service,
             [named(uri, account, category_column)],
             wanted_use(purpose, feature, model),
+            engine_named(engine, spark),
             policy=load_policy(policy) if policy else None,
             claimed=[parse_categories(words) if words else None],
         )

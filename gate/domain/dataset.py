@@ -11,6 +11,7 @@ from gate.domain.canonical import digest
 from gate.errors import InputError
 
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://")
+TABLES = "postgres://"  # of OpenLineage's naming: postgres://HOST:PORT/DATABASE.SCHEMA.TABLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,8 @@ class Dataset:
     """A dataset as a DAG author names it: where it is and how its rows name their accounts.
 
     Attributes:
-        uri: a location any of fsspec's protocols opens: file, folder or glob; local paths become `file://`.
+        uri: a location any of fsspec's protocols opens: file, folder or glob; local paths become `file://`. Or a table
+            of PostgreSQL: `postgres://HOST:PORT/DATABASE.SCHEMA.TABLE`.
         account: the account locator.
         category_column: column with each row's own category, when rows differ.
     """
@@ -96,13 +98,20 @@ def dataset(uri: str, account: str | None = None, *, category_column: str | None
     """Name a dataset.
 
     Args:
-        uri: `file:///lake/meetings`, an absolute local path, `s3://bucket/key`, …
+        uri: `file:///lake/meetings`, an absolute local path, `s3://bucket/key`, …; a table of PostgreSQL by
+            `postgres://db:5432/lake.public.calls`.
         account: account locator text (see `parse_locator`); omitted: the data is about no account.
         category_column: column with each row's category, when rows differ.
 
     Raises:
-        InputError: a relative path, or a locator that cannot be read.
+        InputError: a relative path, a database's URL with a password in it, or a locator that cannot be read.
     """
+    if uri.startswith((TABLES, "postgresql")) and ("@" in uri or not uri.startswith(TABLES)):  # lineage would tell it
+        raise InputError(
+            "a table is named without user and password",
+            where="dataset",
+            hint="like postgres://db.example:5432/lake.public.calls; log in by PGUSER, PGPASSFILE or a connection",
+        )
     if not _SCHEME.match(uri):
         if not uri.startswith("/"):
             raise InputError(f"{uri!r} is neither a URI nor an absolute path", where="dataset")

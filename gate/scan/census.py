@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from ibis import Table
     from ibis.backends.duckdb import Backend
 
+    from gate.scan.spark.cluster import Spark
+
 MAX_UNPACKED = 4 * 2**30  # bytes of a census that came from somebody else, by its own account
 COLUMNS = ("account", "category", "no_category", "n")
 
@@ -39,39 +41,48 @@ class Look:
     census: Census
 
 
-def look(dataset: Dataset, folder: Path) -> Look:
+def look(dataset: Dataset, folder: Path, spark: Spark | None = None) -> Look:
     """Measure a dataset and count who is in it; both are of the same bytes.
 
     Args:
         dataset: what to look at.
         folder: where the census may be written.
+        spark: count there; the answer is the same. A table is counted by its database.
 
     Raises:
         DatasetError: missing, empty, unreadable, or changed meanwhile (`dataset_changed`).
+        CannotDecide: Spark failed.
     """
     from gate.scan.digest import measure
+    from gate.scan.sql.address import is_table
 
+    if is_table(dataset):
+        from gate.scan.sql.counting import look_at_table
+
+        return look_at_table(dataset, folder)
     before = fingerprint(dataset)
     version, _ = measure(dataset)
-    census = take_census(dataset, folder / f"{version.key.removeprefix('sha256:')}.parquet")
+    census = take_census(dataset, folder / f"{version.key.removeprefix('sha256:')}.parquet", spark)
     if fingerprint(dataset) != before:
         raise changed(dataset.uri)
     return Look(version, census)
 
 
-def take_census(dataset: Dataset, path: Path) -> Census:
+def take_census(dataset: Dataset, path: Path, spark: Spark | None = None) -> Census:
     """Count a dataset's rows by account and category into a Parquet file.
 
     Raises:
         DatasetError: missing, empty, unreadable, no such column, accounts of mixed types.
-        CannotDecide: the file cannot be written.
+        CannotDecide: the file cannot be written, or Spark failed.
     """
     from gate.scan.coverage import dataset_rows
+    from gate.scan.spark.counting import counted_source
     from gate.scan.tables import open_source
 
     with engine() as con:
         with reading(dataset):
-            found = con.to_pyarrow(dataset_rows(open_source(dataset, con)).select(*COLUMNS))
+            source = open_source(dataset, con) if spark is None else counted_source(dataset, con, spark)
+            found = con.to_pyarrow(dataset_rows(source).select(*COLUMNS))
         write_census(found, path)
     return Census(dataset, path)
 

@@ -13,7 +13,7 @@ from gate.scan.census import Census, open_census
 from gate.scan.engine import engine, reading
 from gate.scan.readers import FILE
 from gate.scan.snapshot import SnapshotFiles, open_snapshot
-from gate.scan.tables import Source, open_source
+from gate.scan.tables import ROWS, Source, open_source
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -141,7 +141,8 @@ def dataset_rows(source: Source) -> Table:
     keys = [name for name in columns if name not in source.of_path]
     by_path = {name: list(source.of_path[name]) for name in columns if name in source.of_path}
     keys += [FILE] if by_path else []
-    rows = table.group_by(keys).agg(gate_rows=table.count()) if keys else table.agg(gate_rows=table.count())
+    number = table[ROWS].sum().fill_null(0) if source.counted else table.count()
+    rows = table.group_by(keys).agg(gate_rows=number) if keys else table.agg(gate_rows=number)
     if by_path:
         places = pa.array(range(len(source.layout.files)), pa.uint64())
         values = {name: pa.array(found, pa.string()) for name, found in by_path.items()}

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gate.domain.canonical import digest
-from gate.domain.dataset import Dataset, DatasetVersion
+from gate.domain.dataset import TABLES, Dataset, DatasetVersion
 from gate.scan.location import FileRef, changed, list_files, read_chunks
 
 Progress = Callable[[int], None]
@@ -60,11 +60,16 @@ class Manifest:
 def measure(dataset: Dataset, progress: Progress | None = None) -> tuple[DatasetVersion, Manifest]:
     """Hash every file of the dataset, several at a time; return the version and what it is made of.
 
-    The digest covers names and bytes of all files, hidden ones and markers included; not times, owners or modes.
+    The digest covers names and bytes of all files, hidden ones and markers included; not times, owners or modes. Of a
+    table it covers columns and rows: see `gate.scan.sql.content`.
 
     Raises:
         DatasetError: missing, empty or unreadable; `dataset_changed` when a file changes, comes or goes meanwhile.
     """
+    if dataset.uri.startswith(TABLES):
+        from gate.scan.sql.content import measure_table
+
+        return measure_table(dataset)
     files = list_files(dataset)
     with ThreadPoolExecutor(THREADS) as pool:
         entries = tuple(pool.map(lambda file: hash_file(file, progress), files))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from gate.domain.dataset import Dataset
+from gate.domain.dataset import TABLES, Dataset
 from gate.domain.words import Reason
 from gate.errors import DatasetError
 
@@ -52,6 +52,8 @@ def list_files(dataset: Dataset) -> tuple[FileRef, ...]:
     Raises:
         DatasetError: missing, empty, unreadable, or holding something that is neither file nor folder.
     """
+    if dataset.uri.startswith(TABLES):
+        raise DatasetError("is a table, and this takes files", where=dataset.uri, hint="export the table to Parquet")
     root = local_root(dataset)
     files = _local_files(root) if root is not None else _remote_files(dataset)
     if not files:

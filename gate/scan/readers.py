@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gate.errors import DatasetError
 from gate.scan.engine import file_list, identifier, literal
@@ -26,6 +26,9 @@ _DELIMITERS = (",", ";", "\t", "|")
 _MIXED = "lists accounts in mixed types: {}"
 _NOTHING = "nothing but nulls"
 _ONE_TYPE = "write every account id as text"
+
+Shapes = Sequence[Sequence[Any]]
+"""Rows of `json_shapes`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,12 @@ def query_of(layout: Layout, wanted: Wanted, con: Backend) -> str:
             return _json(layout, wanted, con)
 
 
-def _require(names: Collection[str], wanted: Iterable[str], where: str) -> None:
+def require(names: Collection[str], wanted: Iterable[str], where: str) -> None:
+    """Make sure that the columns are there.
+
+    Raises:
+        DatasetError: one is not.
+    """
     for name in wanted:
         if name not in names:
             near = get_close_matches(name, names, n=1, cutoff=0.5)
@@ -84,24 +92,8 @@ def _refuse_both(names: Iterable[str], wanted: Wanted, where: str) -> None:
 
 
 def _parquet(layout: Layout, wanted: Wanted, con: Backend) -> str:
-    kinds: dict[str, set[str]] = {name: set() for name in wanted.names}
-    for file in layout.files:
-        schema = parquet_schema(file)
-        _require(schema.names, wanted.names, file.path)
-        _refuse_both(schema.names, wanted, file.path)
-        for name in wanted.names:
-            if schema.names.count(name) > 1:
-                raise DatasetError(f"has two columns {name!r}", where=file.path, hint="rename one of them")
-            kinds[name].add(account_kind(schema.field(name).type, name, file.path))
     casts = []
-    for name, found in kinds.items():
-        if len(found) > 1:
-            found.discard(_NOTHING)
-        if len(found) > 1:
-            raise DatasetError(_MIXED.format(" and ".join(sorted(found))), where=layout.dataset.uri, hint=_ONE_TYPE)
-        kind = found.pop()
-        if name == wanted.category and kind.startswith("lists"):
-            raise DatasetError(f"its category column {name!r} holds lists", where=layout.dataset.uri)
+    for name, kind in parquet_kinds(layout, wanted, map(parquet_schema, layout.files)).items():
         if kind != "text" and kind != "lists of text":
             sql_type = "VARCHAR[]" if kind.startswith("lists") else "VARCHAR"
             casts.append(f"{identifier(name)}::{sql_type} AS {identifier(name)}")
@@ -111,8 +103,51 @@ def _parquet(layout: Layout, wanted: Wanted, con: Backend) -> str:
     return f"SELECT *{replace}, file_index AS {FILE} FROM {source}"  # noqa: S608 quoted by file_list and identifier
 
 
+def parquet_kinds(layout: Layout, wanted: Wanted, schemas: Iterable[pa.Schema]) -> dict[str, str]:
+    """Return of what kind the wanted columns are in all files together; see `account_kind`.
+
+    Args:
+        layout: what the files are.
+        wanted: the columns.
+        schemas: of each file.
+
+    Raises:
+        DatasetError: as `query_of`.
+    """
+    kinds: dict[str, set[str]] = {name: set() for name in wanted.names}
+    for file, schema in zip(layout.files, schemas, strict=True):
+        require(schema.names, wanted.names, file.path)
+        _refuse_both(schema.names, wanted, file.path)
+        lowered = [name.lower() for name in schema.names]  # engines take names for equal that differ in case only
+        for name in wanted.names:
+            if lowered.count(name.lower()) > 1:
+                raise DatasetError(f"has two columns {name!r}", where=file.path, hint="rename one of them")
+            kinds[name].add(account_kind(schema.field(name).type, name, file.path))
+    return {name: _one_kind(found, name, layout, wanted) for name, found in kinds.items()}
+
+
+def _one_kind(found: set[str], name: str, layout: Layout, wanted: Wanted) -> str:
+    if len(found) > 1:
+        found.discard(_NOTHING)
+    if len(found) > 1:
+        raise DatasetError(_MIXED.format(" and ".join(sorted(found))), where=layout.dataset.uri, hint=_ONE_TYPE)
+    kind = found.pop()
+    if name == wanted.category and kind.startswith("lists"):
+        raise DatasetError(f"its category column {name!r} holds lists", where=layout.dataset.uri)
+    return kind
+
+
 def parquet_schema(file: FileRef) -> pa.Schema:
     """Return the Arrow schema in the file's footer.
+
+    Raises:
+        DatasetError: truncated or damaged.
+    """
+    return parquet_footer(file)[1]
+
+
+def parquet_footer(file: FileRef) -> tuple[int, pa.Schema]:
+    """Return how many rows the file's footer says it has, and their Arrow schema.
 
     Raises:
         DatasetError: truncated or damaged.
@@ -122,10 +157,12 @@ def parquet_schema(file: FileRef) -> pa.Schema:
 
     try:
         if file.is_local:
-            return parquet.read_schema(file.url)
-        fs, path = filesystem(file.url)
-        with fs.open(path, "rb") as handle:
-            return parquet.read_schema(handle)
+            footer = parquet.read_metadata(file.url)
+        else:
+            fs, path = filesystem(file.url)
+            with fs.open(path, "rb") as handle:
+                footer = parquet.read_metadata(handle)
+        return footer.num_rows, footer.schema.to_arrow_schema()
     except (FileNotFoundError, PermissionError) as error:
         raise unreadable(error, file.path) from None
     except (pa.ArrowException, OSError, ValueError):
@@ -159,6 +196,15 @@ def account_kind(kind: pa.DataType, name: str, where: str) -> str:
 
 
 def _csv(layout: Layout, wanted: Wanted, con: Backend) -> str:
+    return csv_query(layout.files, *csv_shape(layout, wanted), con)
+
+
+def csv_shape(layout: Layout, wanted: Wanted) -> tuple[str, tuple[str, ...]]:
+    """Return delimiter and column names of all files together.
+
+    Raises:
+        DatasetError: as `query_of`.
+    """
     delimiter, names = csv_header(layout.files[0])
     for file in layout.files[1:]:
         if csv_header(file) != (delimiter, names):
@@ -167,9 +213,9 @@ def _csv(layout: Layout, wanted: Wanted, con: Backend) -> str:
                 where=file.path,
                 hint="give all files of the dataset the same columns in the same order",
             )
-    _require(names, wanted.names, layout.dataset.uri)
+    require(names, wanted.names, layout.dataset.uri)
     _refuse_both(names, wanted, layout.dataset.uri)
-    return csv_query(layout.files, delimiter, names, con)
+    return delimiter, names
 
 
 def csv_query(files: Sequence[FileRef], delimiter: str, names: Sequence[str], con: Backend) -> str:
@@ -244,29 +290,61 @@ def _json_shape(shape: Format | None) -> str:
 
 def _json_kinds(layout: Layout, objects: str, wanted: Wanted, con: Backend) -> dict[str, str]:
     """Look at every record once; return the SQL types of account and category."""
-    uri = layout.dataset.uri
-    looked = [*wanted.names, *sorted(wanted.absent)]
+
+    def names() -> list[str]:
+        sample = f"SELECT DISTINCT unnest(json_keys(json)) FROM (SELECT json FROM {objects} LIMIT 1000)"  # noqa: S608
+        return [key for (key,) in con.raw_sql(sample).fetchall()]
+
+    return json_kinds(layout, wanted, json_shapes(objects, wanted, con), names)
+
+
+def json_shapes(objects: str, wanted: Wanted, con: Backend) -> Shapes:
+    """Return the shapes that records have, each once: what `json_kinds` goes by.
+
+    A shape is the record's own type; for each column the type and those of its elements; and whether it names a field
+    twice.
+    """
     fields = "".join(
         f", json_type(json, {pointer}), list_sort(list_distinct(json_type(json_extract(json, {pointer}), '$[*]')))"
-        for pointer in map(json_pointer, looked)
+        for pointer in map(json_pointer, _looked_at(wanted))
     )
     twice = "len(list_distinct(json_keys(json))) < len(json_keys(json))"
-    found = con.raw_sql(f"SELECT DISTINCT json_type(json){fields}, {twice} FROM {objects}").fetchall()  # noqa: S608
+    query = f"SELECT DISTINCT json_type(json){fields}, {twice} FROM {objects}"  # noqa: S608
+    found: Shapes = con.raw_sql(query).fetchall()
+    return found
+
+
+def json_kinds(layout: Layout, wanted: Wanted, found: Shapes, names: Callable[[], list[str]]) -> dict[str, str]:
+    """Return the SQL types of account and category, by the shapes of all records.
+
+    Args:
+        layout: what the records are of.
+        wanted: the columns.
+        found: by `json_shapes`.
+        names: returns some fields there are, to tell when one is missing.
+
+    Raises:
+        DatasetError: as `query_of`.
+    """
+    uri = layout.dataset.uri
     if any(row[0] != "OBJECT" for row in found):
         raise DatasetError("holds JSON that is not records", where=uri, hint="write one object per row")
     if any(row[-1] for row in found):  # readers disagree on which of the two counts
         raise DatasetError("holds a record that names a field twice", where=uri, hint="name each field once")
-    types = {name: {row[1 + 2 * place] for row in found} - {None} for place, name in enumerate(looked)}
+    types = {name: {row[1 + 2 * place] for row in found} - {None} for place, name in enumerate(_looked_at(wanted))}
     missing = [name for name in wanted.names if found and not types[name]]
     if missing:
-        sample = f"SELECT DISTINCT unnest(json_keys(json)) FROM (SELECT json FROM {objects} LIMIT 1000)"  # noqa: S608
-        _require([key for (key,) in con.raw_sql(sample).fetchall()], missing, uri)
+        require(names(), missing, uri)
     _refuse_both((name for name in wanted.absent if types[name]), wanted, uri)
     kinds = dict.fromkeys(wanted.names, "VARCHAR")
     if wanted.account is not None:
         elements = {kind for row in found for kind in row[2] or ()}
         kinds[wanted.account] = _json_account_type(types[wanted.account], elements, uri)
     return kinds
+
+
+def _looked_at(wanted: Wanted) -> list[str]:
+    return [*wanted.names, *sorted(wanted.absent)]
 
 
 def _json_account_type(types: set[str], elements: set[str], uri: str) -> str:

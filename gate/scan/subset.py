@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from ibis.backends.duckdb import Backend
 
+    from gate.scan.spark.cluster import Spark
+
 _BATCH = 100_000  # rows in memory at a time
 _JSON, _ACCOUNT, _CATEGORY = "json", "account", "category"
 
@@ -38,6 +40,7 @@ def write_subset(
     target_uri: str,
     *,
     expected: DatasetVersion | None = None,
+    spark: Spark | None = None,
 ) -> DatasetVersion:
     """Write the rows (the files, where a file is a row) all of whose accounts are in passing groups.
 
@@ -52,6 +55,7 @@ def write_subset(
         target_uri: local file or folder that does not exist yet; it appears only when whole. If it exists and holds
             exactly this subset, it stays as it is.
         expected: the version that was decided about; the dataset must still be that once the subset is written.
+        spark: cut the files of tables on its executors.
 
     Returns:
         The subset's version: account locator and category column of the dataset, `subset_of` its URI.
@@ -64,11 +68,15 @@ def write_subset(
     root = local_root(target)
     if root is None:
         raise DatasetError("a subset can only be written to a local folder", where=target_uri, hint="like file:///lake")
-    passing = Passing(snapshot, passing_groups)
 
     def write(made: Path) -> DatasetVersion:
-        with engine() as con, reading(dataset):
-            kept = _write_files(open_source(dataset, con), passing, made, con)
+        if spark is None:
+            with engine() as con, reading(dataset):
+                kept = _write_files(open_source(dataset, con), Passing(snapshot, passing_groups), made, con)
+        else:
+            from gate.scan.spark.cutting import cut_on_spark
+
+            kept = cut_on_spark(dataset, snapshot, passing_groups, made, spark)
         if not kept:
             raise DatasetError("no row passes, so there is no subset", where=dataset.uri, hint="record consent first")
         if expected is not None and measure(dataset)[0].digest != expected.digest:
@@ -85,22 +93,26 @@ def _write_files(source: Source, passing: Passing, made: Path, con: Backend) -> 
     """Write what passes of every file; return the number of rows."""
     layout = source.layout
     single = is_single_file(layout.dataset, layout.all_files)
-    writers = {
+    total = 0
+    for place, file in enumerate(layout.files):
+        total += write_part(source, place, passing, made if single else made / file.path, con)
+    return total
+
+
+def write_part(source: Source, place: int, passing: Passing, path: Path, con: Backend) -> int:
+    """Write what passes of one file to `path`, nothing if nothing does; return the number of rows."""
+    writers: dict[Format | None, Callable[[Part, Backend], int]] = {
         Format.PARQUET: write_parquet,
         Format.CSV: _csv,
         Format.JSONL: _json,
         Format.JSON: _json,
         None: _whole_file,
     }
-    total = 0
-    for place, file in enumerate(layout.files):
-        part = Part(source, place, passing, made if single else made / file.path)
-        part.path.parent.mkdir(parents=True, exist_ok=True)
-        kept = writers[layout.format](part, con)
-        if not kept:
-            part.path.unlink(missing_ok=True)
-        total += kept
-    return total
+    path.parent.mkdir(parents=True, exist_ok=True)
+    kept = writers[source.layout.format](Part(source, place, passing, path), con)
+    if not kept:
+        path.unlink(missing_ok=True)
+    return kept
 
 
 def _whole_file(part: Part, con: Backend) -> int:  # noqa: ARG001 a writer like the others

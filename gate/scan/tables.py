@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ibis.backends.duckdb import Backend
 
 PATH_ACCOUNT = "gate_path_account"  # key of `Source.of_path` with the account a path pattern found
+ROWS = "gate_rows"  # column with the number of rows that a row of a counted source stands for
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class Source:
         of_path: partition columns and `PATH_ACCOUNT`: their value for each file of the layout, in order.
         account: column with the account, of `table` or of `of_path`; `None` for `constant` and `nobody`.
         category: column with the category, of `table` or of `of_path`; `None` when rows do not differ.
+        counted: another engine counted already: a row stands for as many as its column `ROWS` says.
     """
 
     layout: Layout
@@ -36,6 +38,7 @@ class Source:
     of_path: Mapping[str, Sequence[str | None]]
     account: str | None
     category: str | None
+    counted: bool = False
 
 
 def relation(dataset: Dataset, con: Backend) -> Table:
@@ -73,11 +76,28 @@ def open_source(dataset: Dataset, con: Backend, *, everything: bool = False) -> 
     Raises:
         DatasetError: as `formats.detect` and `readers.query_of`.
     """
+    return open_layout(detect(dataset), con, everything=everything)
+
+
+def open_layout(layout: Layout, con: Backend, *, everything: bool = False) -> Source:
+    """Open files that are known already; see `open_source`."""
     import ibis
 
-    layout = detect(dataset)
     if layout.format is None:
         return _files_source(layout)
+    wanted, of_path, named = wanted_of(layout, everything=everything)
+    with reading(layout.dataset):
+        query = query_of(layout, wanted, con)
+        name = ibis.util.gen_name("gate_rows")
+        con.raw_sql(f"CREATE TEMP VIEW {name} AS {query}")
+        return Source(layout, con.table(name), of_path, *named)
+
+
+def wanted_of(
+    layout: Layout, *, everything: bool = False
+) -> tuple[Wanted, dict[str, list[str | None]], tuple[str | None, str | None]]:
+    """Return what to read of a table's files, what their paths say, and the names of account and category."""
+    dataset = layout.dataset
     of_path = _of_path(layout)
     account = {"column": dataset.account.value, "path": PATH_ACCOUNT}.get(dataset.account.kind)
     named = (account, dataset.category_column)
@@ -87,11 +107,7 @@ def open_source(dataset: Dataset, con: Backend, *, everything: bool = False) -> 
         absent=frozenset(name for name in named if name is not None and name in of_path),
         everything=everything,
     )
-    with reading(dataset):
-        query = query_of(layout, wanted, con)
-        name = ibis.util.gen_name("gate_rows")
-        con.raw_sql(f"CREATE TEMP VIEW {name} AS {query}")
-        return Source(layout, con.table(name), of_path, *named)
+    return wanted, of_path, named
 
 
 def path_accounts(dataset: Dataset, files: Sequence[FileRef]) -> list[str | None]:

@@ -23,6 +23,7 @@ from gate.policy.evaluate import evaluate
 from gate.policy.offline import may_run_offline
 from gate.scan.census import Look, look
 from gate.scan.coverage import account_ids, account_rows
+from gate.scan.spark.cluster import Spark
 from gate.service.actors import recorded_actor
 from gate.service.anchors import recording
 from gate.service.core import Service
@@ -39,7 +40,13 @@ from gate.service.ports import DecisionService
 TOP_ACCOUNTS = 1000  # accounts named per finding in the erasable detail; counts are exact beyond it
 
 
-def decide(service: DecisionService, datasets: Sequence[Dataset], wanted: WantedUse, asking: Asking) -> Outcome:
+def decide(
+    service: DecisionService,
+    datasets: Sequence[Dataset],
+    wanted: WantedUse,
+    asking: Asking,
+    spark: Spark | None = None,
+) -> Outcome:
     """Decide whether a run may use the datasets, and record the answer before anybody acts on it.
 
     The same try of the same task asking again gets the recorded answer: a process that died in the middle leaves
@@ -47,6 +54,10 @@ def decide(service: DecisionService, datasets: Sequence[Dataset], wanted: Wanted
 
     Args:
         service: the embedded service, or a remote one; the data is looked at here in both cases.
+        datasets: what the run will read.
+        wanted: the use.
+        asking: who asks.
+        spark: count there.
 
     Raises:
         InputError: no datasets.
@@ -59,36 +70,43 @@ def decide(service: DecisionService, datasets: Sequence[Dataset], wanted: Wanted
     if recorded is not None:
         return recorded
     with scratch() as folder:
-        looks = [look(dataset, Path(folder)) for dataset in dict.fromkeys(datasets)]
+        looks = [look(dataset, Path(folder), spark) for dataset in dict.fromkeys(datasets)]
         return service.record_decision(looks, wanted, asking)
 
 
-def preview(service: DecisionService, datasets: Sequence[Dataset], wanted: WantedUse) -> tuple[int, Decision]:
+def preview(
+    service: DecisionService, datasets: Sequence[Dataset], wanted: WantedUse, spark: Spark | None = None
+) -> tuple[int, Decision]:
     """Give the answer `decide` would give now, recording nothing.
 
     Returns:
         The ledger's size, and the decision.
     """
     with scratch() as folder:
-        return service.preview([look(dataset, Path(folder)) for dataset in datasets], wanted)
+        return service.preview([look(dataset, Path(folder), spark) for dataset in datasets], wanted)
 
 
 def check(
     service: Service,
     datasets: Sequence[Dataset],
     wanted: WantedUse,
+    spark: Spark | None = None,
     **assumed: Any,
 ) -> tuple[Decision, Gathered]:
     """Give the answer `decide` would give now under other assumptions, recording nothing.
 
     Args:
+        service: holds the ledger.
+        datasets: what would be read.
+        wanted: the use.
+        spark: count there.
         assumed: `policy` and `claimed` categories as in `gather`.
 
     Returns:
         The decision and the facts behind it; their files are gone by then.
     """
     with scratch() as folder:
-        looks = [look(dataset, Path(folder)) for dataset in datasets]
+        looks = [look(dataset, Path(folder), spark) for dataset in datasets]
         gathered, decision = evaluate_looks(service, looks, wanted, Path(folder), **assumed)
         return decision, gathered
 

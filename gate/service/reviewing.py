@@ -14,6 +14,7 @@ from gate.domain.instants import format_instant
 from gate.domain.run import TaskRun
 from gate.errors import Blocked, CannotDecide, InputError, PermitRefused
 from gate.ledger.store import Entry, Reader
+from gate.scan.spark.cluster import Spark
 from gate.service.actors import PERSON, recorded_actor
 from gate.service.anchors import recording
 from gate.service.answers import LABELS, MAX_NOTE, Answer, ReviewAnswer
@@ -108,7 +109,12 @@ def _refused(why: str) -> PermitRefused:
 
 
 def decide_again(
-    service: DecisionService, datasets: Sequence[Dataset], wanted: WantedUse, asking: Asking, number: int
+    service: DecisionService,
+    datasets: Sequence[Dataset],
+    wanted: WantedUse,
+    asking: Asking,
+    number: int,
+    spark: Spark | None = None,
 ) -> Outcome:
     """Decide anew after the recorded answer to a question, on the ledger and the data as they are now.
 
@@ -118,15 +124,22 @@ def decide_again(
     Args:
         asking: as for the first decision.
         number: of the question.
+        spark: count there.
 
     Raises:
         CannotDecide: not possible now; the reviewer can be asked again.
     """
-    return decide(service, datasets, wanted, _after(asking, number))
+    return decide(service, datasets, wanted, _after(asking, number), spark)
 
 
 def decide_subset_again(
-    service: DecisionService, blocked: Outcome, wanted: WantedUse, asking: Asking, number: int, folder: str | None
+    service: DecisionService,
+    blocked: Outcome,
+    wanted: WantedUse,
+    asking: Asking,
+    number: int,
+    folder: str | None,
+    spark: Spark | None = None,
 ) -> Outcome:
     """Decide about the consented subset of what `decide_again` blocked after the same question.
 
@@ -134,7 +147,7 @@ def decide_subset_again(
         CannotDecide: there is none, or not now; the reviewer can be asked again.
     """
     try:
-        return decide_on_subset(service, blocked, wanted, _after(asking, number), folder)
+        return decide_on_subset(service, blocked, wanted, _after(asking, number), folder, spark)
     except Blocked as error:  # something else than missing consent came up in between
         raise CannotDecide(error.message, where=error.where, hint="check again", reason="cannot_decide") from None
 

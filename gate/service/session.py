@@ -100,9 +100,16 @@ def begin(service: DecisionService, reads: Sequence[Dataset], wanted: WantedUse,
 def open_permitted(redeemed: Redeemed, dataset: Dataset, private: Path) -> Iterator[PermittedData]:
     """Open the permitted version of a dataset below the folder `private`; see `Session.open`."""
     from gate.scan.opening import PermittedData
+    from gate.scan.sql.address import is_table
 
     version = redeemed.version_for(dataset)
     private.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if is_table(version.dataset):
+        from gate.scan.sql.opening import PermittedTable
+
+        with PermittedTable(version, private) as rows:
+            yield rows
+        return
     with PermittedData(version, private) as data:
         yield data
 

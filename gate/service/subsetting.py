@@ -7,6 +7,7 @@ from pathlib import Path
 
 from gate.domain.decision import WantedUse
 from gate.scan.census import look
+from gate.scan.spark.cluster import Spark
 from gate.scan.subset import write_subset
 from gate.service.deciding import decide
 from gate.service.decisions import SUBSET, gate_of
@@ -17,7 +18,12 @@ from gate.service.tagging import tag_dataset
 
 
 def decide_on_subset(
-    service: DecisionService, blocked: Outcome, wanted: WantedUse, asking: Asking, folder: str | None = None
+    service: DecisionService,
+    blocked: Outcome,
+    wanted: WantedUse,
+    asking: Asking,
+    folder: str | None = None,
+    spark: Spark | None = None,
 ) -> Outcome:
     """Write the consented rows of every dataset as new versions and decide about those.
 
@@ -27,6 +33,7 @@ def decide_on_subset(
         wanted: the use.
         asking: as for the decision about the whole.
         folder: where subsets go; default `subsets` in the gate's home.
+        spark: count and cut there.
 
     Returns:
         The decision about the subsets; its own record, beside the one that blocked.
@@ -37,12 +44,12 @@ def decide_on_subset(
     """
     subsets = []
     with scratch() as name:
-        looks = [look(version.dataset, Path(name)) for version in blocked.versions]
+        looks = [look(version.dataset, Path(name), spark) for version in blocked.versions]
         who_passes = service.passing(looks, wanted, Path(name))
         for index, (one, path) in enumerate(zip(looks, who_passes, strict=True)):
             source = one.version.dataset
             target = f"{folder or service.settings.subsets_uri}/{blocked.index}/{index}/{source.uri.rpartition('/')[2]}"
-            subset = write_subset(source, str(path), {1}, target, expected=one.version).dataset
+            subset = write_subset(source, str(path), {1}, target, expected=one.version, spark=spark).dataset
             tag_dataset(
                 service,
                 subset,
@@ -54,4 +61,4 @@ def decide_on_subset(
             )
             subsets.append(subset)
     second = replace(asking.run, task_id=asking.run.task_id + SUBSET)
-    return decide(service, subsets, wanted, replace(asking, run=second))
+    return decide(service, subsets, wanted, replace(asking, run=second), spark)

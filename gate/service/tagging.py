@@ -19,6 +19,7 @@ from gate.scan.contracts.checking import check_dataset_contract
 from gate.scan.detect.examination import Examination, examine
 from gate.scan.digest import measure
 from gate.scan.location import changed, fingerprint
+from gate.scan.sql.address import is_table
 from gate.service.actors import PERSONAL_VIA, recorded_actor
 from gate.service.anchors import recording
 from gate.service.core import Service
@@ -85,12 +86,12 @@ def tag_dataset(
     """
     declared = parse_categories(declare)
     answer = parse_categories(resolve)
-    before = fingerprint(dataset)
-    measured, _ = measure(dataset)
+    before = None if is_table(dataset) else fingerprint(dataset)
+    measured, seen = _seen(dataset)
     version = replace(measured, subset_of=None if source is None else source.dataset.uri)
-    seen = examine(dataset)
     words = sorted(declared | answer | seen.categories - {Category.NONE})
-    contract = check_dataset_contract(dataset, words, service.clock()) if contracts and _checkable() else None
+    checkable = contracts and before is not None and _checkable()  # a table's contract would be of another snapshot
+    contract = check_dataset_contract(dataset, words, service.clock()) if checkable else None
     statement = TagStatement(
         version,
         declared=tuple(sorted(c.value for c in declared)),
@@ -106,7 +107,7 @@ def tag_dataset(
         run=run,
         contract=contract,
     )
-    if fingerprint(dataset) != before:  # what was looked into must be what was measured
+    if before is not None and fingerprint(dataset) != before:  # what was looked into must be what was measured
         raise changed(dataset.uri)
     return service.record_tag(statement, by=by, via=via)
 
@@ -196,6 +197,15 @@ def _sources(service: Service, statement: TagStatement) -> list[Source]:
         cut = statement.source
         found.append(Source(cut.dataset.namespace, cut.dataset.name, cut.digest))
     return sorted({*found, *known_sources(service, statement.version.dataset)}, key=Source.sort_key)
+
+
+def _seen(dataset: Dataset) -> tuple[DatasetVersion, Examination]:
+    """Return the version and what looking into it shows: of a table both in one snapshot."""
+    if is_table(dataset):
+        from gate.scan.sql.sampling import examine_table
+
+        return examine_table(dataset)
+    return measure(dataset)[0], examine(dataset)
 
 
 def _checkable() -> bool:

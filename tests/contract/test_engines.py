@@ -1,0 +1,368 @@
+"""The engine never changes an answer: what Spark counts and cuts is what DuckDB counts and cuts, or an error."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from gate.domain.dataset import Dataset, dataset
+from gate.errors import CannotDecide, DatasetError, GateError
+from gate.scan.census import Census, take_census
+from gate.scan.coverage import account_ids, count_coverage
+from gate.scan.digest import measure
+from gate.scan.spark.cluster import Spark
+from gate.scan.subset import write_subset
+from support.coverage_cases import EXPECTED, GROUPS, NUMBERED, WRITERS, layouts, write_one
+from support.spark import running
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.xdist_group("spark"),
+    pytest.mark.filterwarnings("ignore:.*:ResourceWarning"),
+]
+
+
+@pytest.fixture(scope="module")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Spark]:
+    with running("local[2]", tmp_path_factory.mktemp("spark")) as started:
+        yield started
+
+
+@pytest.fixture
+def snapshot(tmp_path: Path) -> str:
+    path = tmp_path / "snapshot.parquet"
+    table = {"account_id": list(GROUPS), "group": pa.array(GROUPS.values(), pa.int32())}
+    parquet.write_table(pa.table(table), path)
+    return str(path)
+
+
+def census(source: Dataset, path: Path, spark: Spark | None) -> Counter[Any] | str:
+    """Return a census' rows, or the error there is instead."""
+    try:
+        taken = take_census(source, path, spark)
+    except GateError as error:
+        return type(error).__name__
+    rows = parquet.read_table(taken.path).to_pylist()
+    return Counter({(repr(row["account"]), row["category"], row["no_category"]): row["n"] for row in rows})
+
+
+def agree(source: Dataset, tmp_path: Path, spark: Spark) -> Counter[Any] | str:
+    """Assert that both engines give the same census, or both an error; return it."""
+    here = census(source, tmp_path / "here.parquet", None)
+    there = census(source, tmp_path / "there.parquet", spark)
+    assert there == here
+    return here
+
+
+def parquet_file(path: Path, **columns: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    parquet.write_table(pa.table(columns), path, row_group_size=2)
+
+
+OTHERWISE_ALIKE = {"t.tsv", "semicolon.csv", "bom.csv", "t.json", "t.ndjson.gz"}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_counts_and_subset_are_the_same(tmp_path: Path, snapshot: str, spark: Spark, name: str) -> None:
+    *_, nested = layouts(name, WRITERS[name])
+    for number, (files, suffix) in enumerate([nested] if name in OTHERWISE_ALIKE else layouts(name, WRITERS[name])):
+        root = tmp_path / str(number)
+        for file, content in files.items():
+            (root / file).parent.mkdir(parents=True, exist_ok=True)
+            (root / file).write_bytes(content)
+        source = dataset(str(root / suffix), "account_id", category_column="category")
+        agree(source, tmp_path, spark)
+        taken = Census(source, tmp_path / "there.parquet")
+        assert count_coverage(taken, snapshot) == EXPECTED
+        assert account_ids(taken) == ["007", "7", "a", "zoe"]
+        here = write_subset(source, snapshot, {1}, str(tmp_path / f"here-{number}" / name))
+        there = write_subset(
+            source, snapshot, {1}, str(tmp_path / f"there-{number}" / name), expected=measure(source)[0], spark=spark
+        )
+        assert there.digest == here.digest
+
+
+@pytest.mark.parametrize("key", ["account_id", "category"])
+@pytest.mark.parametrize("name", ["t.csv", "t.jsonl", "t.parquet"])
+def test_hive_partitions_are_columns(tmp_path: Path, snapshot: str, spark: Spark, key: str, name: str) -> None:
+    place = 0 if key == "account_id" else 1
+    for number, row in enumerate(NUMBERED):
+        value = "__HIVE_DEFAULT_PARTITION__" if row[place] is None else row[place]
+        path = tmp_path / "hive é %" / f"{key}={value}" / f"{number} 100% ü-{name}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        bare = list(row[:2])
+        del bare[place]
+        write_one(path, {"category" if place == 0 else "account_id": bare[0], "n": row[2]})
+    source = dataset(str(tmp_path / "hive é %"), "account_id", category_column="category")
+    agree(source, tmp_path, spark)
+    assert count_coverage(Census(source, tmp_path / "there.parquet"), snapshot) == EXPECTED
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.parquet"])
+def test_other_locators(tmp_path: Path, spark: Spark, name: str) -> None:
+    for folder in ("a", "b=c"):
+        (tmp_path / "in" / folder).mkdir(parents=True)
+        (tmp_path / "in" / folder / name).write_bytes(WRITERS[name](NUMBERED))
+    for locator, category in (
+        ("constant:a", None),
+        ("constant:a", "category"),
+        (None, None),
+        ("path:{account}/*", "category"),
+        ("path:{account}/nowhere/*", None),
+        ("b", "category"),
+        ("account_id", "b"),
+    ):
+        agree(dataset(str(tmp_path / "in"), locator, category_column=category), tmp_path, spark)
+
+
+def test_files_are_rows(tmp_path: Path, snapshot: str, spark: Spark) -> None:
+    for name in ("a/1.wav", "007/1.wav", "loose.wav"):
+        path = tmp_path / "media" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"RIFF....WAVE" + name.encode())
+    source = dataset(str(tmp_path / "media"), "path:{account}/*.wav")
+    assert isinstance(agree(source, tmp_path, spark), Counter)
+    subset = write_subset(source, snapshot, {1}, str(tmp_path / "subset"), spark=spark)
+    assert (tmp_path / "subset" / "a" / "1.wav").exists()
+    assert subset.files == 1
+
+
+NAMES = ["account.id", "a`b", 'a"b', "a b,;{}()\n\t=", "ü", "select", "_metadata", "gate_account", "a[0]", "x" * 300]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_columns_by_any_name(tmp_path: Path, spark: Spark, name: str) -> None:
+    parquet_file(tmp_path / "in" / "t.parquet", **{name: ["a", None, "b"], "c.d": ["audio", " ", None]})
+    found = agree(dataset(str(tmp_path / "in"), f"column:{name}", category_column="c.d"), tmp_path, spark)
+    assert isinstance(found, Counter)
+    assert found.total() == 3
+
+
+KINDS: dict[str, pa.Array] = {
+    **{str(kind): pa.array([0, 7, None], kind) for kind in (pa.int8(), pa.int16(), pa.int32(), pa.int64())},
+    "uint8": pa.array([255, 0, None], pa.uint8()),
+    "uint16": pa.array([2**16 - 1, 0, None], pa.uint16()),
+    "uint32": pa.array([2**32 - 1, 0, None], pa.uint32()),
+    "uint64": pa.array([2**64 - 1, 0, None], pa.uint64()),
+    "int64 ends": pa.array([2**63 - 1, -(2**63), None]),
+    "text": pa.array(["a", "", None]),
+    "large text": pa.array(["a", "", None], pa.large_string()),
+    "text view": pa.array(["a", "", None], pa.string_view()),
+    "dictionary": pa.array(["a", "a", None]).dictionary_encode(),
+    "blank": pa.array([" ", "\t\n", " "]),
+    "like and unlike": pa.array(["Acme", "acme", "acme "]),
+    "composed and not": pa.array(["é", "é", "\U0001f600"]),
+    "nul": pa.array(["a\0", "a", "\0"]),
+    "lists": pa.array([["a", "b"], [], None]),
+    "lists with nulls": pa.array([["a", None], [None], ["a", "a"]]),
+    "lists of integers": pa.array([[1, 2], [], None], pa.list_(pa.int32())),
+    "lists of uint64": pa.array([[2**64 - 1], [], [None]], pa.list_(pa.uint64())),
+    "large lists": pa.array([["a"], ["b", "a"], None], pa.large_list(pa.large_string())),
+    "fixed lists": pa.array([["a", "b"], ["b", "a"], None], pa.list_(pa.string(), 2)),
+    "nothing": pa.nulls(3),
+    "fractions": pa.array([1.0, 2.5, None]),
+    "true": pa.array([True, False, None]),
+    "bytes": pa.array([b"a", b"b", None]),
+    "records": pa.array([{"a": "b"}, None, None]),
+    "lists of lists": pa.array([[["a"]], None, None]),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_accounts_of_any_type(tmp_path: Path, spark: Spark, kind: str) -> None:
+    parquet_file(tmp_path / "in" / "t.parquet", account_id=KINDS[kind], category=["audio", None, "chat"])
+    agree(dataset(str(tmp_path / "in"), "account_id", category_column="category"), tmp_path, spark)
+    if kind in ("text", "lists", "nothing", "int8"):
+        agree(dataset(str(tmp_path / "in"), "account_id", category_column="account_id"), tmp_path, spark)
+
+
+def test_lists_of_nothing_are_refused_on_spark_alone(tmp_path: Path, spark: Spark) -> None:
+    parquet_file(tmp_path / "in" / "t.parquet", account_id=pa.array([[], None], pa.list_(pa.null())))
+    with pytest.raises(DatasetError, match="use DuckDB"):
+        take_census(dataset(str(tmp_path / "in"), "account_id"), tmp_path / "c.parquet", spark)
+
+
+TEXT, WHOLE, SMALL_WHOLE = pa.array(["7", "a"]), pa.array([7, 8]), pa.array([7, 8], pa.int16())
+DRIFT: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "text, then integers": ({"account_id": TEXT}, {"account_id": WHOLE}),
+    "integers of two sizes": ({"account_id": WHOLE}, {"account_id": SMALL_WHOLE}),
+    "text, then nothing": ({"account_id": TEXT}, {"account_id": pa.nulls(2)}),
+    "lists, then nothing": ({"account_id": pa.array([["a"], []])}, {"account_id": pa.nulls(2)}),
+    "text, then lists": ({"account_id": TEXT}, {"account_id": pa.array([["a"], []])}),
+    "text, then fractions": ({"account_id": TEXT}, {"account_id": pa.array([1.5, 2.5])}),
+    "a column goes": ({"account_id": TEXT}, {"other": TEXT}),
+    "a name changes its case": ({"account_id": TEXT}, {"Account_ID": TEXT}),
+    "two names of one spelling": ({"account_id": TEXT}, {"Account_ID": TEXT, "account_id": TEXT}),
+    "two of other types": ({"account_id": TEXT}, {"Account_ID": WHOLE, "account_id": TEXT}),
+    "another order": ({"account_id": TEXT, "n": WHOLE}, {"n": WHOLE, "account_id": TEXT}),
+    "another type beside": ({"account_id": TEXT, "n": WHOLE}, {"n": TEXT, "account_id": TEXT}),
+    "no rows in one": ({"account_id": TEXT}, {"account_id": pa.array([], pa.string())}),
+    "no rows of another type": ({"account_id": TEXT}, {"account_id": pa.array([], pa.null())}),
+    "no rows": ({"account_id": pa.array([], pa.string())}, {"account_id": pa.array([], pa.string())}),
+}
+
+
+@pytest.mark.parametrize("drift", DRIFT)
+@pytest.mark.parametrize("turned", [False, True])
+def test_files_that_differ(tmp_path: Path, spark: Spark, drift: str, turned: bool) -> None:
+    for name, columns in zip("ab", reversed(DRIFT[drift]) if turned else DRIFT[drift], strict=True):
+        parquet_file(tmp_path / "in" / f"{name}.parquet", **columns)
+    agree(dataset(str(tmp_path / "in"), "account_id"), tmp_path, spark)
+
+
+CSV: dict[str, bytes] = {
+    "quotes": b'account_id,n\n"a,b",1\n"say ""hi""",2\n"",3\n,4\n"a\nb",5\n"a\r\nb",6\n',
+    "blanks": b"account_id,n\n a,1\na ,2\n \t,3\n,4\n",
+    "nulls in words": b"account_id,n\nNULL,1\nnull,2\n\\N,3\nNaN,4\nnan,5\n",
+    "comments": b"account_id,n\n#a,1\n//b,2\n",
+    "backslashes": b'account_id,n\n"a\\",1\n\\a,2\n"a\\\\",3\n',
+    "returns": b"account_id,n\r\na,1\r\nb,2\r\n",
+    "no newline at the end": b"account_id,n\na,1\nb,2",
+    "one column with blank lines": b"account_id\na\n\nb\n",
+    "numbers as written": b"account_id,n\n007,1\n7,2\n7.0,3\n+7,4\n1e3,5\n",
+    "a row too long": b"account_id,n\na,1\nb,2,3\n",
+    "a row too short": b"account_id,n\na,1\nb\n",
+    "an open quote": b'account_id,n\na,1\n"b,2\n',
+    "a quote within": b'account_id,n\na"b,1\n"a"b,2\n',
+    "not UTF-8": b"account_id,n\n\xff\xfe,1\n",
+    "emptied names": b"account_id,,n\na,b,1\n",
+    "names in two cases": b"account_id,Account_ID\na,b\n",
+    "no rows": b"account_id,n\n",
+    "semicolons": b"account_id;n\na,b;1\n",
+    "unicode": "account_id,n\né,1\né,2\n\U0001f600,3\n\u2028,4\n\u00a0,5\n".encode(),
+}
+
+
+@pytest.mark.parametrize("case", CSV)
+def test_csv_as_it_is_written(tmp_path: Path, spark: Spark, case: str) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.csv").write_bytes(CSV[case])
+    (tmp_path / "in" / "b.csv").write_bytes(CSV[case].splitlines(keepends=True)[0])
+    agree(
+        dataset(str(tmp_path / "in"), "account_id", category_column="n" if b"n\n" in CSV[case] else None),
+        tmp_path,
+        spark,
+    )
+
+
+JSONL: dict[str, tuple[str, ...]] = {
+    "as written": ('{"account_id": "007"}\n{"account_id": "7"}\n{"account_id": null}\n{}\n{"account_id": ""}',),
+    "integers": ('{"account_id": 7}\n{"account_id": 18446744073709551615}\n{"account_id": -7}', '{"account_id": 8}'),
+    "integers in one, text in the other": ('{"account_id": 7}', '{"account_id": "7"}'),
+    "lists in one, text in the other": ('{"account_id": ["a"]}', '{"account_id": "a"}'),
+    "lists": ('{"account_id": ["a", "b"]}\n{"account_id": []}\n{"account_id": [null]}', '{"account_id": null}'),
+    "lists of mixed types": ('{"account_id": ["a"]}', '{"account_id": [7]}'),
+    "fractions": ('{"account_id": 7.0}',),
+    "a field twice": ('{"account_id": "a", "account_id": "b"}',),
+    "two cases": ('{"account_id": "a", "Account_ID": "b"}\n{"Account_ID": "c"}',),
+    "escapes": (r'{"account_id": "\u00e9"}' + '\n{"account_id": "é"}\n{"account_id": "\\ud83d\\ude00"}',),
+    "no such field": ('{"account": "a"}', '{"other": "a"}'),
+    "a field in one": ('{"account_id": "a"}', '{"other": "a"}'),
+    "no JSON": ('{"account_id": "a"}\n{"account_id": ',),
+    "no records": ('{"account_id": "a"}\n["a"]\n7',),
+    "blank lines": ('{"account_id": "a"}\n\n\n{"account_id": "b"}\n',),
+}
+
+
+@pytest.mark.parametrize("case", JSONL)
+def test_json_as_it_is_written(tmp_path: Path, spark: Spark, case: str) -> None:
+    (tmp_path / "in").mkdir()
+    for number, text in enumerate(JSONL[case]):
+        (tmp_path / "in" / f"{number}.jsonl").write_text(text, encoding="utf-8")
+    agree(dataset(str(tmp_path / "in"), "account_id"), tmp_path, spark)
+
+
+def _damaged(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[4:60] = b"\xff" * 56
+    path.write_bytes(content)
+
+
+def test_damaged_parquet_is_an_error(tmp_path: Path, spark: Spark) -> None:
+    for name in ("a", "b"):
+        parquet_file(tmp_path / "in" / f"{name}.parquet", account_id=[f"acct-{n:09}" for n in range(50)])
+    _damaged(tmp_path / "in" / "b.parquet")
+    assert agree(dataset(str(tmp_path / "in"), "account_id"), tmp_path, spark) == "DatasetError"
+
+
+def test_text_that_is_not_utf8_is_an_error(tmp_path: Path, spark: Spark) -> None:
+    raw = pa.array([b"\xff\xfe"])
+    parquet_file(tmp_path / "in" / "t.parquet", account_id=pa.StringArray.from_buffers(1, *raw.buffers()[1:]))
+    assert agree(dataset(str(tmp_path / "in"), "account_id"), tmp_path, spark) == "DatasetError"
+
+
+@pytest.mark.parametrize("name", ["_hidden.parquet", ".hidden.parquet", "a._COPYING_", "a*.parquet", "a{b}.parquet"])
+def test_what_spark_would_pass_over_is_refused(tmp_path: Path, spark: Spark, name: str) -> None:
+    parquet_file(tmp_path / "in" / "seen.parquet", account_id=["a"])
+    parquet_file(tmp_path / "in" / name, account_id=["hidden"])
+    source = dataset(str(tmp_path / "in"), "account_id")
+    assert account_ids(source) == ["a", "hidden"]
+    with pytest.raises(DatasetError, match="which Spark would not read as it is"):
+        take_census(source, tmp_path / "c.parquet", spark)
+
+
+def test_text_is_read_on_executors_whatever_its_name(tmp_path: Path, spark: Spark) -> None:
+    (tmp_path / "in").mkdir()
+    for name in ("_hidden.csv", "a*.csv", "a{b}.csv", "%41.csv"):
+        (tmp_path / "in" / name).write_text(f"account_id\n{name}\n")
+    (tmp_path / "in" / "packed.csv.gz").write_bytes(gzip.compress(b"account_id\npacked\n"))
+    found = agree(dataset(str(tmp_path / "in"), "account_id"), tmp_path, spark)
+    assert isinstance(found, Counter)
+    assert found.total() == 5
+
+
+def test_what_a_cluster_is_set_to_changes_nothing(tmp_path: Path, spark: Spark) -> None:
+    """A session whose settings let Spark pass over damage, and take names of two cases for one."""
+    from pyspark.sql import SparkSession
+
+    theirs = SparkSession.getActiveSession()
+    loose = {"spark.sql.files.ignoreCorruptFiles": "true", "spark.sql.files.ignoreMissingFiles": "true"}
+    parquet_file(tmp_path / "in" / "a.parquet", account_id=["a"])
+    parquet_file(tmp_path / "in" / "b.parquet", account_id=[f"acct-{n:09}" for n in range(50)])
+    _damaged(tmp_path / "in" / "b.parquet")
+    for name, value in loose.items():
+        theirs.conf.set(name, value)
+    try:
+        assert agree(dataset(str(tmp_path / "in"), "account_id"), tmp_path, spark) == "DatasetError"
+        assert theirs.conf.get("spark.sql.files.ignoreCorruptFiles") == "true"
+        assert theirs.conf.get("spark.sql.caseSensitive") == "false"
+    finally:
+        for name in loose:
+            theirs.conf.unset(name)
+
+
+def test_errors_quote_no_value(tmp_path: Path, spark: Spark) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.jsonl").write_text(json.dumps({"account_id": "secret-account"}) + '\n{"account_id": secret')
+    with pytest.raises(DatasetError) as caught:
+        take_census(dataset(str(tmp_path / "in"), "account_id"), tmp_path / "c.parquet", spark)
+    assert "secret" not in str(caught.value)
+    assert caught.value.where == "a.jsonl"
+
+
+def test_another_master_in_the_same_process_is_an_error(tmp_path: Path, spark: Spark) -> None:
+    parquet_file(tmp_path / "t.parquet", account_id=["a"])
+    with pytest.raises(GateError, match="another Spark runs"):
+        take_census(dataset(str(tmp_path / "t.parquet"), "account_id"), tmp_path / "c.parquet", Spark("local[3]"))
+
+
+def test_a_subset_that_cannot_be_written_is_an_error(tmp_path: Path, snapshot: str, spark: Spark) -> None:
+    parquet_file(tmp_path / "in" / "t.parquet", account_id=["nobody"])
+    target = tmp_path / "subset"
+    with pytest.raises(DatasetError, match="no row passes"):
+        write_subset(dataset(str(tmp_path / "in"), "account_id"), snapshot, {1}, str(target), spark=spark)
+    (tmp_path / "broken.parquet").write_bytes(b"no")
+    with pytest.raises(CannotDecide, match="snapshot"):
+        write_subset(
+            dataset(str(tmp_path / "in"), "account_id"), str(tmp_path / "broken.parquet"), {1}, str(target), spark=spark
+        )
+    assert not target.exists()
+    assert not list(tmp_path.glob(".subset*"))

@@ -1,0 +1,133 @@
+"""Spark for tests: small, on this machine, and gone afterwards; a standalone cluster of a master and workers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+
+from gate.errors import CannotDecide
+from gate.scan.spark.cluster import Spark, session
+
+NO_SPARK = "Spark does not start (apt-get install openjdk-17-jre-headless): its part of the suite does not run"
+SMALL = {
+    "spark.driver.host": "127.0.0.1",
+    "spark.driver.bindAddress": "127.0.0.1",
+    "spark.driver.memory": "1g",
+    "spark.sql.shuffle.partitions": "1",
+    "spark.ui.showConsoleProgress": "false",
+}
+
+
+@contextmanager
+def running(master: str, folder: Path, **conf: str) -> Iterator[Spark]:
+    """Start Spark for our code to find; stop it, for a process has one at a time."""
+    from pyspark.sql import SparkSession
+
+    spark = Spark(master, SMALL | {"spark.sql.warehouse.dir": str(folder)} | conf)
+    try:
+        with session(spark):
+            pass
+    except CannotDecide:
+        missing()
+    try:
+        yield spark
+    finally:
+        SparkSession.getActiveSession().stop()
+
+
+def missing() -> None:
+    """Say that there is no Spark: fail where there must be one."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(NO_SPARK)
+    pytest.skip(NO_SPARK)
+
+
+class Cluster:
+    """A standalone master with workers, in folders of their own."""
+
+    def __init__(self, folder: Path, workers: int) -> None:
+        self.folder = folder
+        self.workers = workers
+        self._started: list[subprocess.Popen[bytes]] = []
+        self.url = f"spark://127.0.0.1:{_free_port()}"
+
+    def __enter__(self) -> Self:
+        """Start all, and wait until the workers are registered."""
+        port = self.url.rpartition(":")[2]
+        self._run("master", "master.Master", "--host", "127.0.0.1", "--port", port, "--webui-port", "0")
+        for number in range(self.workers):
+            own = ("--cores", "1", "--memory", "1g", "--webui-port", "0", "--work-dir", str(self.folder / f"w{number}"))
+            self._run(f"worker-{number}", "worker.Worker", "--host", "127.0.0.1", *own, self.url)
+        self._await(f"{self.workers} workers", lambda: self._said("master").count("Registering worker") == self.workers)
+
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop all."""
+        for process in reversed(self._started):
+            process.terminate()
+        for process in self._started:
+            process.wait(30)
+
+    def _run(self, name: str, what: str, *words: str) -> None:
+        import pyspark
+
+        home = Path(pyspark.__file__).parent
+        environ = os.environ | {"SPARK_HOME": str(home), "SPARK_LOCAL_IP": "127.0.0.1", "SPARK_DAEMON_MEMORY": "256m"}
+        with (self.folder / f"{name}.log").open("wb") as log:
+            command = [str(home / "bin" / "spark-class"), f"org.apache.spark.deploy.{what}", *words]
+            started = subprocess.Popen(command, env=environ, stdout=log, stderr=subprocess.STDOUT)
+        self._started.append(started)
+
+    def _said(self, name: str) -> str:
+        return (self.folder / f"{name}.log").read_text()
+
+    def _await(self, what: str, true: Any) -> None:
+        for _ in range(600):
+            if true():
+                return
+            if any(process.poll() is not None for process in self._started):
+                missing()
+            time.sleep(0.1)
+        raise TimeoutError(what)
+
+
+def executors(under: int | None = None) -> list[int]:
+    """Return the processes that are Spark's executors below a process; of this one, by default."""
+    children: dict[int, list[int]] = {}
+    named = set()
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            words = (folder / "cmdline").read_bytes()
+        except OSError:
+            continue
+        children.setdefault(parent, []).append(int(folder.name))
+        if b"CoarseGrainedExecutorBackend" in words and b"java" in words.split(b"\0")[0]:
+            named.add(int(folder.name))
+    found, waiting = [], [under or os.getpid()]
+    while waiting:
+        waiting += (below := children.get(waiting.pop(), []))
+        found += [pid for pid in below if pid in named]
+    return found
+
+
+def kill(pid: int) -> None:
+    """End a process at once."""
+    os.kill(pid, signal.SIGKILL)
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
