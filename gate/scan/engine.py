@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gate.domain.dataset import Dataset
-from gate.errors import CannotDecide, DatasetError
+from gate.errors import CannotDecide, DatasetError, InputError
 from gate.scan.location import FileRef, filesystem
 
 if TYPE_CHECKING:
     from ibis.backends.duckdb import Backend
 
+MEMORY = "GATE_SCAN_MEMORY"
+
+_AMOUNT = re.compile(r"\d{1,6}(\.\d{1,3})?\s*[KMGT]i?B", re.IGNORECASE)
 _GLOB = re.compile(r"[*?\[]")
 _FILE = re.compile(r'file "([^"\n]+)"|file = (\S[^\n]*)|stream: (\S[^\n]*)')
 _LINE = re.compile(r"CSV Error on Line: (\d+)")
@@ -26,19 +29,40 @@ _HINT = "repair the file or write it again"
 
 @contextmanager
 def engine() -> Iterator[Backend]:
-    """Connect to a DuckDB in memory that loads no extension and spills into a private temporary folder."""
+    """Connect to a DuckDB in memory that loads no extension and spills into a private temporary folder.
+
+    It takes as much memory as `GATE_SCAN_MEMORY` says (like `2GB`), else up to 80 % of the machine's.
+
+    Raises:
+        InputError: that is not an amount of memory.
+    """
     import ibis
 
+    limit = {"memory_limit": amount} if (amount := memory_limit(os.environ.get(MEMORY))) else {}
     with tempfile.TemporaryDirectory(prefix="gate-scan-") as spill:
         con = ibis.duckdb.connect(
             temp_directory=os.path.join(spill, "duckdb"),  # noqa: PTH118 DuckDB wants text
             autoinstall_known_extensions=False,
             autoload_known_extensions=False,
+            **limit,
         )
         try:
             yield con
         finally:
             con.disconnect()
+
+
+def memory_limit(text: str | None) -> str | None:
+    """Return an amount of memory as DuckDB reads it; `None` for none.
+
+    Raises:
+        InputError: it is none.
+    """
+    if not text or not text.strip():
+        return None
+    if not _AMOUNT.fullmatch(text.strip()):
+        raise InputError(f"{text[:40]!r} is not an amount of memory", where=MEMORY, hint="like 2GB or 1500MB")
+    return text.strip()
 
 
 @contextmanager
@@ -54,7 +78,8 @@ def reading(dataset: Dataset) -> Iterator[None]:
     try:
         yield
     except duckdb.OutOfMemoryException:
-        raise CannotDecide("ran out of memory", where=dataset.uri, hint="scan it on a larger machine") from None
+        hint = f"give it more memory ({MEMORY}), or scan it on a larger machine"
+        raise CannotDecide("ran out of memory", where=dataset.uri, hint=hint) from None
     except duckdb.Error as error:
         named = _FILE.search(text := str(error))
         path = named[named.lastindex or 0] if named else dataset.uri
