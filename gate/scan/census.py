@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,19 +53,29 @@ def look(dataset: Dataset, folder: Path, spark: Spark | None = None) -> Look:
         DatasetError: missing, empty, unreadable, or changed meanwhile (`dataset_changed`).
         CannotDecide: Spark failed.
     """
-    from gate.scan.digest import measure
+    from gate.scan.copying import at_hand
     from gate.scan.sql.address import is_table
 
     if is_table(dataset):
         from gate.scan.sql.counting import look_at_table
 
         return look_at_table(dataset, folder)
-    before = fingerprint(dataset)
-    version, _ = measure(dataset)
-    census = take_census(dataset, folder / f"{version.key.removeprefix('sha256:')}.parquet", spark)
-    if fingerprint(dataset) != before:
-        raise changed(dataset.uri)
-    return Look(version, census)
+    if spark is not None:  # its executors read for themselves, and say which bytes
+        before = fingerprint(dataset)
+        found = _looked(dataset, dataset, folder, spark)
+        if fingerprint(dataset) != before:
+            raise changed(dataset.uri)
+        return found
+    with at_hand(dataset, folder) as here:
+        return _looked(dataset, here, folder)
+
+
+def _looked(dataset: Dataset, here: Dataset, folder: Path, spark: Spark | None = None) -> Look:
+    from gate.scan.digest import measure
+
+    version = replace(measure(here)[0], dataset=dataset)
+    census = take_census(here, folder / f"{version.key.removeprefix('sha256:')}.parquet", spark)
+    return Look(version, replace(census, dataset=dataset))
 
 
 def take_census(dataset: Dataset, path: Path, spark: Spark | None = None) -> Census:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -14,10 +13,11 @@ from typing import TYPE_CHECKING, Self
 
 from gate.domain.dataset import Dataset, DatasetVersion
 from gate.domain.words import Reason
-from gate.errors import CannotDecide, DatasetError
-from gate.scan.digest import THREADS, Manifest, ManifestEntry, hash_file, measure
+from gate.errors import DatasetError
+from gate.scan.copying import copy_files, making_copy
+from gate.scan.digest import Manifest, measure
 from gate.scan.engine import engine, reading
-from gate.scan.location import FileRef, is_single_file, list_files
+from gate.scan.location import list_files
 from gate.scan.tables import relation
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from duckdb import DuckDBPyRelation
 
-_FILE_MODE, _FOLDER_MODE = 0o400, 0o500  # to read, for this user only
+_FOLDER_MODE = 0o500  # to read, for this user only
 
 
 class PermittedData:
@@ -132,22 +132,15 @@ class PermittedData:
         return self._open
 
     def _private_folder(self) -> Path:
-        try:
+        with making_copy(self._directory):
             return Path(tempfile.mkdtemp(prefix="permitted-", dir=self._directory))
-        except OSError as error:
-            raise CannotDecide(f"no copy can be made: {error.strerror}", where=str(self._directory)) from None
 
     def _copied(self, folder: Path) -> Dataset:
-        dataset = self._version.dataset
-        files = list_files(dataset)
-        root = folder / "data"
-        single = is_single_file(dataset, files)
-        with ThreadPoolExecutor(THREADS) as pool:
-            entries = tuple(pool.map(lambda file: _copy_file(file, root / file.path), files))
+        copy, manifest = copy_files(self._version.dataset, folder / "data")
         for parent, _, _ in os.walk(folder):
             Path(parent).chmod(_FOLDER_MODE)
-        self._compare(Manifest(dataset, entries))
-        return replace(dataset, uri=f"file://{root / files[0].path if single else root}")
+        self._compare(manifest)
+        return copy
 
     def _compare(self, found: Manifest) -> None:
         if found.version.digest == self._version.digest:
@@ -159,16 +152,6 @@ class PermittedData:
             hint="tag the dataset and run its gate again",
             reason=Reason.DATASET_CHANGED.value,
         )
-
-
-def _copy_file(file: FileRef, path: Path) -> ManifestEntry:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _FILE_MODE)
-        with os.fdopen(descriptor, "wb") as out:
-            return hash_file(file, copy=out.write)
-    except OSError as error:
-        raise CannotDecide(f"no copy can be made: {error.strerror}", where=str(path)) from None
 
 
 def _remove(folder: Path) -> None:

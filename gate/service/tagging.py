@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import datetime
 from importlib.util import find_spec
@@ -16,9 +17,9 @@ from gate.domain.words import Category, TagSource
 from gate.errors import InputError
 from gate.ledger.store import Transaction
 from gate.scan.contracts.checking import check_dataset_contract
+from gate.scan.copying import at_hand
 from gate.scan.detect.examination import Examination, examine
 from gate.scan.digest import measure
-from gate.scan.location import changed, fingerprint
 from gate.scan.sql.address import is_table
 from gate.service.actors import PERSONAL_VIA, recorded_actor
 from gate.service.anchors import recording
@@ -86,12 +87,12 @@ def tag_dataset(
     """
     declared = parse_categories(declare)
     answer = parse_categories(resolve)
-    before = None if is_table(dataset) else fingerprint(dataset)
-    measured, seen = _seen(dataset)
-    version = replace(measured, subset_of=None if source is None else source.dataset.uri)
-    words = sorted(declared | answer | seen.categories - {Category.NONE})
-    checkable = contracts and before is not None and _checkable()  # a table's contract would be of another snapshot
-    contract = check_dataset_contract(dataset, words, service.clock()) if checkable else None
+    with nullcontext(dataset) if is_table(dataset) else at_hand(dataset) as here:
+        measured, seen = _seen(here)
+        words = sorted(declared | answer | seen.categories - {Category.NONE})
+        checkable = contracts and not is_table(dataset) and _checkable()  # a table's would be of another snapshot
+        contract = check_dataset_contract(here, words, service.clock()) if checkable else None
+    version = replace(measured, dataset=dataset, subset_of=None if source is None else source.dataset.uri)
     statement = TagStatement(
         version,
         declared=tuple(sorted(c.value for c in declared)),
@@ -107,8 +108,6 @@ def tag_dataset(
         run=run,
         contract=contract,
     )
-    if before is not None and fingerprint(dataset) != before:  # what was looked into must be what was measured
-        raise changed(dataset.uri)
     return service.record_tag(statement, by=by, via=via)
 
 
