@@ -9,11 +9,14 @@ from urllib.parse import quote
 
 from airflow.sdk import BaseHook
 
+from gate.errors import CannotDecide
+
 if TYPE_CHECKING:
     from gate.service.answers import ReviewAnswer
     from gate.service.ports import DecisionService
 
 DEFAULT_CONNECTION = "gate_default"
+ELSEWHERE = "GATE_URL"  # set where the gate is a decision service: then nothing of this machine stands in for it
 KEYS = "keys"  # in the connection's extra: the public keys this Airflow trusts, as `gate keys show` prints them
 
 
@@ -51,8 +54,10 @@ def open_gate(gate_conn_id: str = DEFAULT_CONNECTION) -> DecisionService:
     """Open what a task works with; close it when done.
 
     A connection that names a decision service wins over `GATE_DATABASE_URL`, which wins over one that names a database.
+    Where `GATE_URL` is set, only a decision service will do.
 
     Raises:
+        CannotDecide: Airflow does not say whether there is a connection, or there is none where there must be one.
         InputError: the connection lacks a token or trusted keys, or its address is not safe.
         GateError: as `gate.service.core.open_service`.
     """
@@ -64,6 +69,8 @@ def open_gate(gate_conn_id: str = DEFAULT_CONNECTION) -> DecisionService:
     host = connection.host if connection else None
     if host and host.startswith(("http://", "https://")):
         return _remote(connection)
+    if os.environ.get(ELSEWHERE):
+        raise _unknown("it names no decision service", gate_conn_id, f"make it, or unset {ELSEWHERE}")
     from gate.airflow.identity import confirm_running
     from gate.service.core import open_service
     from gate.service.settings import read_settings
@@ -84,7 +91,35 @@ def _connection(gate_conn_id: str) -> Any:
     try:
         return BaseHook.get_connection(gate_conn_id)
     except AirflowNotFoundException:
+        _check_absent(gate_conn_id)
         return None
+
+
+def _check_absent(gate_conn_id: str) -> None:
+    """Make sure that there is none: Airflow says so of one that it could not look up just now, too.
+
+    An embedded ledger, made in its place, would know of no refusal. Outside of tasks there is nobody to ask.
+
+    Raises:
+        CannotDecide: it is not sure.
+    """
+    from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
+    from airflow.sdk.execution_time import task_runner
+    from airflow.sdk.execution_time.comms import CommsDecoder, ErrorResponse, GetConnection
+
+    supervisor = getattr(task_runner, "SUPERVISOR_COMMS", None)
+    if type(supervisor) is not CommsDecoder:  # `dag.test()` puts another class there
+        return
+    try:
+        answer = supervisor.send(GetConnection(conn_id=gate_conn_id))
+    except (AirflowRuntimeError, OSError, EOFError):
+        answer = None
+    if not isinstance(answer, ErrorResponse) or answer.error is not ErrorType.CONNECTION_NOT_FOUND:
+        raise _unknown("Airflow does not say whether there is one", gate_conn_id, "try again")
+
+
+def _unknown(what: str, gate_conn_id: str, hint: str) -> CannotDecide:
+    return CannotDecide(what, where=f"connection {gate_conn_id}", hint=hint, reason="cannot_decide")
 
 
 def _remote(connection: Any) -> DecisionService:

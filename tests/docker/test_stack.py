@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +25,23 @@ pytestmark = [
 REPORT = Path(__file__).parents[1] / "support" / "docker_report.py"
 ONE_SHOTS = ("secrets", "gate-init", "airflow-init", "demo-init")
 CALM, SHAKEN, KILLED = "calm", "shaken", "killed"
-GATE_KILLED, TRAINING_KILLED = "train_meeting_summary_subset", "train_slowly"
+SUBSET = "train_meeting_summary_subset"
+GATE_KILLED, TRAINING_KILLED = SUBSET, "train_slowly"
+
+
+CONSENT_BY_WORKER = """
+import json
+from gate.api.sending import Line, writing
+from gate.demo.history import renewal
+from gate.domain.instants import utc_now
+from gate.errors import GateError
+fields = json.load(open("/handover/connections.json"))["gate_default"]
+try:
+    line = Line(fields["host"], fields["password"], 30.0)
+    print(line.json(writing("/consents", {"events": [renewal(utc_now()).to_dict()]})))
+except GateError as error:
+    print(error)
+"""
 
 
 @dataclass
@@ -200,9 +217,10 @@ class TestTheRecord:
         assert {(dag_id, run_id) for dag_id, run_id, _ in story.report["decided"]} == set(story.runs)
 
     def test_no_try_was_decided_or_redeemed_twice(self, story: Story) -> None:
-        for name in ("decided", "redeemed"):
-            tries = [tuple(one) for one in story.report[name]]
-            assert len(tries) == len(set(tries)), name
+        for name, twice in (("decided", {SUBSET}), ("redeemed", set())):  # a subset is decided about after the whole
+            times = Counter(tuple(one) for one in story.report[name])
+            assert {one[0] for one, number in times.items() if number > 1} <= twice, name
+            assert max(times.values()) <= 2, name
 
     def test_the_ledger_is_whole_and_continues_what_it_was(self, story: Story) -> None:
         assert ", 0 contradictions," in story.verified
@@ -246,20 +264,11 @@ class TestContainers:
         pem = story.stack.inside(worker, "sh", "-c", script)
         assert pem.split() == ["/trust/ca-bundle.pem"]
 
+    def test_no_worker_ever_made_a_ledger_of_its_own(self, story: Story) -> None:
+        assert story.stack.fails_inside("worker-1", "sh", "-c", "ls -d /lake/gate/keys /lake/gate/ledger.db")
+
     def test_a_worker_s_token_records_no_consent(self, story: Story) -> None:
-        script = (
-            "from gate.airflow.hook import open_gate\n"
-            "from gate.api.sending import writing\n"
-            "from gate.demo.history import renewal\n"
-            "from gate.domain.instants import utc_now\n"
-            "from gate.errors import GateError\n"
-            "service = open_gate()\n"
-            "try:\n"
-            "    service._line.json(writing('/consents', {'events': [renewal(utc_now()).to_dict()]}))\n"
-            "except GateError as error:\n"
-            "    print(error)\n"
-        )
-        told = story.stack.compose("run", "--rm", "-T", "airflow-init", "python", "-c", script)
+        told = story.stack.compose("run", "--rm", "-T", "airflow-init", "python", "-c", CONSENT_BY_WORKER)
         assert "scope" in told
 
     def test_the_superuser_is_not_reachable_from_elsewhere(self, story: Story) -> None:

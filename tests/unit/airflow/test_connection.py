@@ -1,4 +1,4 @@
-"""Where a task finds the gate: the environment, else the connection `gate_default`, else the embedded ledger."""
+"""Where a task finds the gate: a connection, the environment, the embedded ledger; and when none of these may do."""
 
 from __future__ import annotations
 
@@ -44,3 +44,74 @@ def test_the_connection_names_the_database(tmp_path: Path) -> None:
         f"URL {ledger} postgresql://gate:p%40ss%2Fword@db.example/gate None",
         "TEST (True, 'the ledger holds 3 entries')",
     ], done.stderr
+
+
+ABSENT = """
+import socket, sys, threading
+from airflow.sdk.execution_time import task_runner
+from airflow.sdk.execution_time.comms import CommsDecoder, _RequestFrame, _ResponseFrame
+from gate.airflow.hook import open_gate
+import msgspec
+
+ours, theirs = socket.socketpair()
+
+def supervise(answers):
+    for answer in answers:
+        size = int.from_bytes(theirs.recv(4), "big")
+        asked = msgspec.msgpack.Decoder(_RequestFrame).decode(theirs.recv(size))
+        theirs.sendall(_ResponseFrame(id=asked.id, **answer).as_bytes())
+
+def error(kind):
+    return {"error": kind, "detail": {"status_code": 500}, "type": "ErrorResponse"}
+
+FIELDS = dict.fromkeys(("host", "schema", "login", "password", "port", "extra"))
+FIELDS |= {"conn_id": "gate_default", "conn_type": "consent_gate"}
+ANSWERS = {
+    "absent": {"body": error("CONNECTION_NOT_FOUND")},
+    "down": {"error": error("API_SERVER_ERROR")},
+    "wrong": {"body": error("GENERIC_ERROR")},
+    "back": {"body": {**FIELDS, "type": "ConnectionResult"}},
+}
+first, second = sys.argv[1:]
+task_runner.SUPERVISOR_COMMS = CommsDecoder(socket=ours)
+threading.Thread(target=supervise, args=[[ANSWERS[first], ANSWERS[second]]], daemon=True).start()
+try:
+    with open_gate() as service:
+        print("OPENED", type(service).__name__)
+except Exception as error:
+    print("REFUSED", type(error).__name__, error)
+"""
+
+
+def _asked(tmp_path: Path, *answers: str, **environ: str) -> str:
+    """Open the gate in a task whose supervisor gives these answers, first to Airflow and then to us."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("GATE_", "AIRFLOW"))}
+    places = {"AIRFLOW_HOME": str(tmp_path / "airflow"), "GATE_HOME": str(tmp_path / "gate")}
+    done = subprocess.run(
+        [sys.executable, "-c", ABSENT, *answers],
+        env={**kept, **places, **environ},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    [line] = [line for line in done.stdout.splitlines() if line.startswith(("OPENED", "REFUSED"))] or [done.stderr]
+    return line
+
+
+def test_a_connection_that_is_not_there_leaves_the_embedded_ledger(tmp_path: Path) -> None:
+    assert _asked(tmp_path, "absent", "absent") == "OPENED Service"
+
+
+@pytest.mark.parametrize("answers", [("down", "down"), ("wrong", "wrong"), ("down", "back")], ids="-then-".join)
+def test_a_connection_that_airflow_cannot_look_up_opens_nothing_and_makes_nothing(
+    tmp_path: Path, answers: tuple[str, str]
+) -> None:
+    assert _asked(tmp_path, *answers).startswith("REFUSED CannotDecide connection gate_default: Airflow does not say")
+    assert not (tmp_path / "gate").exists()
+
+
+def test_where_the_gate_is_elsewhere_nothing_stands_in_for_it(tmp_path: Path) -> None:
+    told = _asked(tmp_path, "absent", "absent", GATE_URL="https://gate.example")
+    assert told.startswith("REFUSED CannotDecide connection gate_default: it names no decision service")
+    assert not (tmp_path / "gate").exists()
