@@ -17,8 +17,8 @@ from typing import Any
 ROWS, PARTS, PAGE, LOOKUPS = 400_000, 16, 2000, 3000
 
 _COLUMNS = """idx bigint NOT NULL, kind text COLLATE "C" NOT NULL, subject text COLLATE "C" NOT NULL,
-    account_ref text COLLATE "C" NOT NULL, effective_at text COLLATE "C", payload bytea NOT NULL,
-    leaf_hash bytea NOT NULL"""
+    account_ref text COLLATE "C" NOT NULL, effective_at text COLLATE "C",
+    payload bytea NOT NULL, leaf_hash bytea NOT NULL"""
 
 # As it is; and by account hash, with what it then takes to keep places and subjects unique: a table for each.
 LAYOUTS = {

@@ -41,14 +41,14 @@ def import_(
     """Import appointments and removals: all of them or none; the same file twice adds nothing."""
     from contextlib import closing
 
-    from gate.service.consents import record_lines
+    from gate.service.consents import DIRECTORY, record_lines
     from gate.service.core import open_service
     from gate.service.imports import read_appointment_file
 
     with progress_bar(f"reading {file.name}") as progress:
         appointments = read_appointment_file(file, progress)
     with closing(appointments), open_service() as service:
-        recorded = record_lines(service, appointments)
+        recorded = record_lines(service, appointments, by=DIRECTORY)
     _report(recorded.to_dict(), as_json)
 
 

@@ -85,10 +85,9 @@ def _around(kind: str, said: dict[str, str]) -> tuple[str, str]:
 
 def _append_page(bulk: _Bulk, page: Sequence[Line]) -> None:
     tx, kind = bulk.tx, page[0][2][0]
-    stated, fresh = _stated(bulk, page)
+    stated = _stated(bulk, page)
     # What mentions a reference that was made just now cannot stand there already.
-    old = [subject for subject, (_, _, _, new) in stated.items() if not new] if fresh else list(stated)
-    there = tx.subjects_among(kind, old)
+    there = tx.subjects_among(kind, [subject for subject, (_, _, _, new) in stated.items() if not new])
     rows, leaves = list[EntryRow](), list[bytes]()
     before, after, idx = bulk.before, bulk.after, bulk.size
     for subject, (body, account, effective_at, _) in stated.items():
@@ -110,7 +109,7 @@ _Stated = dict[str, tuple[str, str, str, bool]]
 """Subject -> body, account, effective_at, whether a reference in it was made just now; in the order of the lines."""
 
 
-def _stated(bulk: _Bulk, page: Sequence[Line]) -> tuple[_Stated, bool]:
+def _stated(bulk: _Bulk, page: Sequence[Line]) -> _Stated:
     """Fill the templates of a page, shape by shape, and put the results back in order."""
     groups: dict[Shape, list[int]] = {}
     for place, line in enumerate(page):
@@ -134,7 +133,7 @@ def _stated(bulk: _Bulk, page: Sequence[Line]) -> tuple[_Stated, bool]:
     for item in found:
         if item is not None:
             stated.setdefault(*item)
-    return stated, bool(made)
+    return stated
 
 
 def _commit(bulk: _Bulk, columns: dict[Shape, list[tuple[str, ...]]]) -> set[str]:

@@ -60,14 +60,14 @@ def record_lines(
     service: Service,
     lines: Spool,
     *,
-    by: str = DIRECTORY,
+    by: str,
     progress: Callable[[int], None] = lambda _: None,
 ) -> Recorded:
     """Record the consent events, or the appointments, of a file: all or none, with flat memory.
 
     Args:
         lines: what `gate.service.imports` read; it gives them in order of `effective_at`.
-        by: who records; see `recorded_actor`. Appointments come from the directory only.
+        by: who records; see `recorded_actor`; of appointments, the directory sync.
         progress: called with the number of lines done so far.
 
     Raises:

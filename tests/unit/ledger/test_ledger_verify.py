@@ -11,10 +11,11 @@ import pytest
 
 from gate.domain.canonical import canonical
 from gate.errors import TamperingFound
+from gate.ledger import records
 from gate.ledger.merkle import leaf_hash
 from gate.ledger.verify import entry_problems, verify
 from gate.ledger.writing import NewEntry, entry_bytes
-from support.ledgers import COMMON, check, fresh, numbered, opened, sqlite_url
+from support.ledgers import COMMON, check, consent, fresh, numbered, opened, sqlite_url
 
 _, PAYLOAD = entry_bytes(NewEntry("consent", "s", {"account_ref": "r"}, **COMMON))
 COLUMNS = ("consent", "s", "r", None, leaf_hash(PAYLOAD))
@@ -130,3 +131,56 @@ def test_an_unreadable_entry_is_said_when_it_is_read(tmp_path: Path) -> None:
     raw.close()
     with opened(sqlite_url(path)) as ledger, ledger.read() as reader, pytest.raises(TamperingFound, match="entry 1"):
         assert reader.entry(1).body
+
+
+ALIKE = 60  # consents that differ in references and times only; the first was read, the others are recognised
+ALTERED = {
+    "UPDATE entry SET account_ref = (SELECT account_ref FROM entry WHERE idx = 9) WHERE idx = 40": (
+        ("entry 40", "account_ref is not what the payload says"),
+    ),
+    "UPDATE entry SET effective_at = '2024-01-10T00:00:01Z' WHERE idx = 40": (
+        ("entry 40", "effective_at is not what the payload says"),
+    ),
+    "UPDATE entry SET subject = replace(subject, 'a', 'b') WHERE idx = 40": (
+        ("entry 40", "subject is not what the payload says"),
+    ),
+    "UPDATE entry SET kind = 'profile' WHERE idx = 40": (("entry 40", "kind is not what the payload says"),),
+    "UPDATE entry SET leaf_hash = zeroblob(32) WHERE idx = 40": (
+        ("entry 40", "leaf_hash is not what the payload says"),
+    ),
+    "UPDATE entry SET payload = CAST(replace(CAST(payload AS TEXT), 'grant', 'renew') AS BLOB) WHERE idx = 40": (
+        ("entry 40", "leaf_hash is not what the payload says"),
+        ("tree head 60", "root is not what the entries give"),
+    ),
+    "UPDATE entry SET payload = CAST(upper(CAST(payload AS TEXT)) AS BLOB) WHERE idx = 40": (
+        ("entry 40", "the payload is not a canonical entry"),
+        ("tree head 60", "root is not what the entries give"),
+    ),
+    "DELETE FROM entry WHERE idx = 40": (
+        ("entry 41", "stands where entry 40 should"),
+        ("tree head 60", "there are not as many entries"),
+    ),
+}
+
+
+@pytest.mark.parametrize("change", ALTERED)
+def test_what_is_altered_among_entries_that_are_alike(tmp_path: Path, change: str) -> None:
+    path = tmp_path / "l.db"
+    with fresh(sqlite_url(path)) as ledger, ledger.write() as tx:
+        records.record_consents(tx, [consent(f"account {number}") for number in range(ALIKE)], **COMMON)
+    assert check(sqlite_url(path)).ok
+    with sqlite3.connect(path) as raw:
+        raw.executescript("DROP TRIGGER entry_no_update; DROP TRIGGER entry_no_delete")
+        raw.execute(change)
+    raw.close()
+    said = {(finding.where, finding.what) for finding in check(sqlite_url(path)).findings}
+    assert said.issuperset(ALTERED[change]), said
+
+
+def test_erased_openings_of_entries_that_are_alike_are_counted(tmp_path: Path) -> None:
+    with fresh(sqlite_url(tmp_path / "l.db")) as ledger, ledger.write() as tx:
+        records.record_consents(tx, [consent(f"account {number}") for number in range(ALIKE)], **COMMON)
+        gone = [tx.ref("account", "account 7"), tx.ref("account", "account 50"), tx.ref("person", "ada")]
+        assert tx.erase(ref for ref in gone if ref) == 3
+    report = check(sqlite_url(tmp_path / "l.db"))
+    assert (report.ok, report.erased) == (True, 2 + ALIKE)
