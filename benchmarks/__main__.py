@@ -19,6 +19,7 @@ from benchmarks import (
     permits,
     policy,
     service,
+    spark,
 )
 
 ALL: tuple[Callable[[], list[dict[str, object]]], ...] = (
@@ -34,6 +35,7 @@ ALL: tuple[Callable[[], list[dict[str, object]]], ...] = (
     impact.main,
     lineage.main,
     detection.main,
+    spark.main,
 )
 
 
