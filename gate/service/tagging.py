@@ -19,6 +19,7 @@ from gate.scan.contracts.checking import check_dataset_contract
 from gate.scan.detect.examination import Examination, examine
 from gate.scan.digest import measure
 from gate.scan.location import changed, fingerprint
+from gate.scan.spark.cluster import Spark
 from gate.scan.sql.address import is_table
 from gate.service.actors import PERSONAL_VIA, recorded_actor
 from gate.service.anchors import recording
@@ -60,6 +61,7 @@ def tag_dataset(
     made_from: Sequence[str] = (),
     resolve: Collection[str] = (),
     contracts: bool = False,
+    spark: Spark | None = None,
 ) -> Tagged:
     """Record the categories of the dataset as its bytes are now.
 
@@ -75,6 +77,7 @@ def tag_dataset(
         resolve: a person's answer to everything that is asked about this version: category words, or `none` for
             nothing beyond what is on record.
         contracts: check the data contracts of what is declared and found, where Great Expectations is installed.
+        spark: look into the files on its executors.
 
     Returns:
         Everything recorded of this version so far, this tag included. Tagging twice with the same words adds nothing.
@@ -87,7 +90,7 @@ def tag_dataset(
     declared = parse_categories(declare)
     answer = parse_categories(resolve)
     before = None if is_table(dataset) else fingerprint(dataset)
-    measured, seen = _seen(dataset)
+    measured, seen = _seen(dataset, spark)
     version = replace(measured, subset_of=None if source is None else source.dataset.uri)
     words = sorted(declared | answer | seen.categories - {Category.NONE})
     checkable = contracts and before is not None and _checkable()  # a table's contract would be of another snapshot
@@ -199,13 +202,13 @@ def _sources(service: Service, statement: TagStatement) -> list[Source]:
     return sorted({*found, *known_sources(service, statement.version.dataset)}, key=Source.sort_key)
 
 
-def _seen(dataset: Dataset) -> tuple[DatasetVersion, Examination]:
+def _seen(dataset: Dataset, spark: Spark | None) -> tuple[DatasetVersion, Examination]:
     """Return the version and what looking into it shows: of a table both in one snapshot."""
     if is_table(dataset):
         from gate.scan.sql.sampling import examine_table
 
         return examine_table(dataset)
-    return measure(dataset)[0], examine(dataset)
+    return measure(dataset)[0], examine(dataset, spark)
 
 
 def _checkable() -> bool:

@@ -17,6 +17,7 @@ from gate.domain.dataset import Dataset, dataset
 from gate.errors import CannotDecide, DatasetError, GateError
 from gate.scan.census import Census, take_census
 from gate.scan.coverage import account_ids, count_coverage
+from gate.scan.detect.examination import examine
 from gate.scan.digest import measure
 from gate.scan.spark.cluster import Spark
 from gate.scan.subset import write_subset
@@ -278,6 +279,26 @@ def test_json_as_it_is_written(tmp_path: Path, spark: Spark, case: str) -> None:
     for number, text in enumerate(JSONL[case]):
         (tmp_path / "in" / f"{number}.jsonl").write_text(text, encoding="utf-8")
     agree(dataset(str(tmp_path / "in"), "account_id"), tmp_path, spark)
+
+
+def test_detection_finds_the_same(tmp_path: Path, spark: Spark) -> None:
+    line = {"channel": "C1", "sender": "host", "sent_at": "2024-01-01T00:00:00Z", "message": "hello, how are you?"}
+    said = "".join(json.dumps(line | {"sender": who}) + "\n" for who in ("host", "guest", "host"))
+    files = {
+        "in/c.jsonl": said,
+        "in/deep/n.csv": "n,m\n1,2\n",
+        "in/odd.bin": "\0\1",
+        "in/_SUCCESS": "",
+        "in/t.txt": "x",
+    }
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(content)
+    parquet_file(tmp_path / "in" / "t.parquet", account_id=["a"], message=["hello"], sender=["host"])
+    here = examine(dataset(str(tmp_path / "in")))
+    assert here.categories
+    assert here.evidence
+    assert examine(dataset(str(tmp_path / "in")), spark) == here
 
 
 def _damaged(path: Path) -> None:
