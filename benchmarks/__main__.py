@@ -20,6 +20,7 @@ from benchmarks import (
     permits,
     policy,
     service,
+    spark,
 )
 
 ALL: tuple[Callable[[], list[dict[str, object]]], ...] = (
@@ -36,6 +37,7 @@ ALL: tuple[Callable[[], list[dict[str, object]]], ...] = (
     ledger.main,
     lineage.main,
     detection.main,
+    spark.main,
 )
 
 

@@ -108,7 +108,7 @@ def _check_absent(gate_conn_id: str) -> None:
     from airflow.sdk.execution_time.comms import CommsDecoder, ErrorResponse, GetConnection
 
     supervisor = getattr(task_runner, "SUPERVISOR_COMMS", None)
-    if type(supervisor) is not CommsDecoder:  # `dag.test()` puts another class there
+    if supervisor is None or type(supervisor) is not CommsDecoder:  # `dag.test()` puts another class there
         return
     try:
         answer = supervisor.send(GetConnection(conn_id=gate_conn_id))

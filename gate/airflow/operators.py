@@ -36,6 +36,9 @@ class TagDatasetOperator(BaseOperator):
         dataset: see `gate.airflow.dataset`; its URI may hold Jinja.
         declare: category words you vouch for: audio, video, chat, telemetry, education_record, phi, or none.
         made_from: the datasets it was made from, beside those that lineage knows of; URIs may hold Jinja.
+        engine: where the files are looked into: `duckdb` (default) in the worker, `spark` on executors. The digest and
+            contracts are the worker's in both cases.
+        spark_conn_id: for `spark`: Airflow connection of the cluster; default: `GATE_SPARK`.
         gate_conn_id: Airflow connection of the gate.
 
     The task's XCom names the version and its categories: what is declared, what its bytes show, and what its sources
@@ -50,6 +53,8 @@ class TagDatasetOperator(BaseOperator):
         dataset: Dataset,
         declare: Collection[str],
         made_from: Sequence[Dataset] = (),
+        engine: Engine = "duckdb",
+        spark_conn_id: str | None = None,
         gate_conn_id: str = DEFAULT_CONNECTION,
         **kwargs: Any,
     ) -> None:
@@ -57,6 +62,8 @@ class TagDatasetOperator(BaseOperator):
         self.dataset = dataset
         self.declare = sorted(declare)
         self.made_from = list(made_from)
+        self.engine = checked_engine(engine, spark_conn_id, f"{self.task_id}.engine")
+        self.spark_conn_id = spark_conn_id
         self.gate_conn_id = gate_conn_id
         self._tagged: Tagged | None = None
 
@@ -76,6 +83,7 @@ class TagDatasetOperator(BaseOperator):
                 run=run,
                 made_from=uris,
                 contracts=contracts_are_checked(),
+                spark=open_engine(self.engine, self.spark_conn_id),
             )
         for note in self._tagged.notes:
             self.log.warning("%s", note)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from gate.domain.dataset import Dataset, DatasetVersion
 from gate.errors import CannotDecide, InputError
 from gate.scan.engine import engine, literal, reading
-from gate.scan.location import changed, fingerprint
 
 if TYPE_CHECKING:
     from ibis import Table
@@ -54,27 +53,16 @@ def look(dataset: Dataset, folder: Path, spark: Spark | None = None) -> Look:
         CannotDecide: Spark failed.
     """
     from gate.scan.copying import at_hand
+    from gate.scan.digest import measure
     from gate.scan.sql.address import is_table
 
     if is_table(dataset):
         from gate.scan.sql.counting import look_at_table
 
         return look_at_table(dataset, folder)
-    if spark is not None:  # its executors read for themselves, and say which bytes
-        before = fingerprint(dataset)
-        found = _looked(dataset, dataset, folder, spark)
-        if fingerprint(dataset) != before:
-            raise changed(dataset.uri)
-        return found
-    with at_hand(dataset, folder) as here:
-        return _looked(dataset, here, folder)
-
-
-def _looked(dataset: Dataset, here: Dataset, folder: Path, spark: Spark | None = None) -> Look:
-    from gate.scan.digest import measure
-
-    version = replace(measure(here)[0], dataset=dataset)
-    census = take_census(here, folder / f"{version.key.removeprefix('sha256:')}.parquet", spark)
+    with at_hand(dataset, folder, shared=spark is not None) as here:
+        version = replace(measure(here)[0], dataset=dataset)
+        census = take_census(here, folder / f"{version.key.removeprefix('sha256:')}.parquet", spark)
     return Look(version, replace(census, dataset=dataset))
 
 

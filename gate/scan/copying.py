@@ -34,7 +34,7 @@ def copy_files(dataset: Dataset, root: Path) -> tuple[Dataset, Manifest]:
 
 
 @contextmanager
-def at_hand(dataset: Dataset, folder: Path | None = None) -> Iterator[Dataset]:
+def at_hand(dataset: Dataset, folder: Path | None = None, *, shared: bool = False) -> Iterator[Dataset]:
     """Give a dataset of files that may be read several times, always with the same bytes.
 
     Local files are watched: they must be at the end what they were at the beginning. Remote ones are copied once: a
@@ -43,12 +43,13 @@ def at_hand(dataset: Dataset, folder: Path | None = None) -> Iterator[Dataset]:
     Args:
         dataset: no table.
         folder: where the copy is made; default: the system's folder for temporary files.
+        shared: other machines read the dataset too, so a copy here is of no use: it is watched, as local files are.
 
     Raises:
         DatasetError: unreadable, or changed meanwhile (`dataset_changed`).
         CannotDecide: the copy cannot be made.
     """
-    if local_root(dataset) is not None:
+    if shared or local_root(dataset) is not None:
         before = fingerprint(dataset)
         yield dataset
         if fingerprint(dataset) != before:

@@ -20,6 +20,7 @@ from gate.scan.contracts.checking import check_dataset_contract
 from gate.scan.copying import at_hand
 from gate.scan.detect.examination import Examination, examine
 from gate.scan.digest import measure
+from gate.scan.spark.cluster import Spark
 from gate.scan.sql.address import is_table
 from gate.service.actors import PERSONAL_VIA, recorded_actor
 from gate.service.anchors import recording
@@ -61,6 +62,7 @@ def tag_dataset(
     made_from: Sequence[str] = (),
     resolve: Collection[str] = (),
     contracts: bool = False,
+    spark: Spark | None = None,
 ) -> Tagged:
     """Record the categories of the dataset as its bytes are now.
 
@@ -76,6 +78,7 @@ def tag_dataset(
         resolve: a person's answer to everything that is asked about this version: category words, or `none` for
             nothing beyond what is on record.
         contracts: check the data contracts of what is declared and found, where Great Expectations is installed.
+        spark: look into the files on its executors.
 
     Returns:
         Everything recorded of this version so far, this tag included. Tagging twice with the same words adds nothing.
@@ -87,8 +90,8 @@ def tag_dataset(
     """
     declared = parse_categories(declare)
     answer = parse_categories(resolve)
-    with nullcontext(dataset) if is_table(dataset) else at_hand(dataset) as here:
-        measured, seen = _seen(here)
+    with nullcontext(dataset) if is_table(dataset) else at_hand(dataset, shared=spark is not None) as here:
+        measured, seen = _seen(here, spark)
         words = sorted(declared | answer | seen.categories - {Category.NONE})
         checkable = contracts and not is_table(dataset) and _checkable()  # a table's would be of another snapshot
         contract = check_dataset_contract(here, words, service.clock()) if checkable else None
@@ -198,13 +201,13 @@ def _sources(service: Service, statement: TagStatement) -> list[Source]:
     return sorted({*found, *known_sources(service, statement.version.dataset)}, key=Source.sort_key)
 
 
-def _seen(dataset: Dataset) -> tuple[DatasetVersion, Examination]:
+def _seen(dataset: Dataset, spark: Spark | None) -> tuple[DatasetVersion, Examination]:
     """Return the version and what looking into it shows: of a table both in one snapshot."""
     if is_table(dataset):
         from gate.scan.sql.sampling import examine_table
 
         return examine_table(dataset)
-    return measure(dataset)[0], examine(dataset)
+    return measure(dataset)[0], examine(dataset, spark)
 
 
 def _checkable() -> bool:

@@ -6,22 +6,30 @@ import gzip
 import json
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
+from typer.testing import CliRunner
 
+from gate.cli.main import app
 from gate.domain.dataset import Dataset, dataset
 from gate.errors import CannotDecide, DatasetError, GateError
 from gate.scan.census import Census, take_census
 from gate.scan.coverage import account_ids, count_coverage
+from gate.scan.detect.examination import examine
 from gate.scan.digest import measure
 from gate.scan.spark.cluster import Spark
 from gate.scan.subset import write_subset
+from gate.service.deciding import decide
+from gate.service.subsetting import decide_on_subset
+from gate.service.tagging import tag_dataset
 from support.coverage_cases import EXPECTED, GROUPS, NUMBERED, WRITERS, layouts, write_one
 from support.spark import running
+from support.world import ASKING, USE, add_account, chat_file, event, new_service, say
 
 pytestmark = [
     pytest.mark.slow,
@@ -280,6 +288,26 @@ def test_json_as_it_is_written(tmp_path: Path, spark: Spark, case: str) -> None:
     agree(dataset(str(tmp_path / "in"), "account_id"), tmp_path, spark)
 
 
+def test_detection_finds_the_same(tmp_path: Path, spark: Spark) -> None:
+    line = {"channel": "C1", "sender": "host", "sent_at": "2024-01-01T00:00:00Z", "message": "hello, how are you?"}
+    said = "".join(json.dumps(line | {"sender": who}) + "\n" for who in ("host", "guest", "host"))
+    files = {
+        "in/c.jsonl": said,
+        "in/deep/n.csv": "n,m\n1,2\n",
+        "in/odd.bin": "\0\1",
+        "in/_SUCCESS": "",
+        "in/t.txt": "x",
+    }
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(content)
+    parquet_file(tmp_path / "in" / "t.parquet", account_id=["a"], message=["hello"], sender=["host"])
+    here = examine(dataset(str(tmp_path / "in")))
+    assert here.categories
+    assert here.evidence
+    assert examine(dataset(str(tmp_path / "in")), spark) == here
+
+
 def _damaged(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[4:60] = b"\xff" * 56
@@ -337,6 +365,43 @@ def test_what_a_cluster_is_set_to_changes_nothing(tmp_path: Path, spark: Spark) 
     finally:
         for name in loose:
             theirs.conf.unset(name)
+
+
+def test_the_gate_decides_the_same_and_cuts_on_spark(tmp_path: Path, spark: Spark) -> None:
+    with new_service(tmp_path / "home") as service:
+        add_account(service, "acme")
+        say(service, event("acme"))
+        source = chat_file(tmp_path, ["acme", "zeta", "acme", None])
+        tag_dataset(service, source, ["chat"], by="service:airflow", via="airflow", spark=spark)
+        here = decide(service, [source], USE, ASKING)
+        asking = replace(ASKING, run=replace(ASKING.run, run_id="manual__2"))
+        there = decide(service, [source], USE, asking, spark)
+        assert (there.decision.verdict, there.decision.findings, there.decision.coverage) == (
+            here.decision.verdict,
+            here.decision.findings,
+            here.decision.coverage,
+        )
+        assert not there.allowed
+        subset = decide_on_subset(service, there, USE, asking, None, spark)
+        assert subset.allowed
+        (version,) = subset.versions
+        assert account_ids(version.dataset) == ["acme"]
+
+
+def test_gate_check_counts_on_spark(tmp_path: Path, spark: Spark, monkeypatch: pytest.MonkeyPatch) -> None:
+    new_service(tmp_path / "home").close()
+    monkeypatch.setenv("GATE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("GATE_SPARK", spark.master)
+    parquet_file(tmp_path / "t.parquet", account_id=["a", "b", None])
+    words = ["check", "--dataset", str(tmp_path / "t.parquet"), "--account", "account_id", "--categories", "chat"]
+    words += ["--purpose", "train", "--feature", "meeting_summary", "--model", "ms-1", "--json"]
+    here, there = (CliRunner().invoke(app, [*words, *more]) for more in ([], ["--engine", "spark"]))
+    assert (here.exit_code, there.exit_code) == (3, 3), there.output
+    told = [
+        {key: value for key, value in json.loads(one.stdout).items() if key != "decided_at"} for one in (here, there)
+    ]
+    assert told[0] == told[1]
+    assert CliRunner().invoke(app, [*words, "--engine", "pandas"]).exit_code != 0
 
 
 def test_errors_quote_no_value(tmp_path: Path, spark: Spark) -> None:

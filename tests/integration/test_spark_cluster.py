@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +20,7 @@ from gate.domain.dataset import dataset
 from gate.errors import GateError
 from gate.scan.census import Census, take_census
 from gate.scan.coverage import count_coverage
+from gate.scan.digest import measure
 from gate.scan.spark.cluster import Spark
 from gate.scan.subset import write_subset
 from support.spark import Cluster, executors, kill, running
@@ -82,6 +85,34 @@ def test_the_subset_is_duckdbs_while_an_executor_dies(cluster: Spark, lake: Path
     there = _with_a_death(lambda: write_subset(source, snapshot, {1, 2}, str(tmp_path / "there"), spark=cluster))
     assert there.digest == here.digest
     assert {path.name for path in tmp_path.iterdir()} == {"here", "there"}
+
+
+OVER_CONNECT = """
+import sys, warnings
+from pathlib import Path
+warnings.simplefilter("ignore")
+from gate.domain.dataset import dataset
+from gate.scan.census import take_census
+from gate.scan.spark.cluster import Spark
+from gate.scan.subset import write_subset
+spark, lake, out = Spark(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
+for kind in ("parquet", "csv"):
+    take_census(dataset(f"{lake}/{kind}", "account_id"), out / f"{kind}.parquet", spark)
+write_subset(dataset(f"{lake}/csv", "account_id"), f"{lake}/snapshot.parquet", {1}, str(out / "there"), spark=spark)
+"""
+
+
+def test_spark_connect(lake: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    with Cluster(tmp_path_factory.mktemp("connect"), workers=0) as started:
+        words = [sys.executable, "-c", OVER_CONNECT, started.connect_server(), str(lake), str(tmp_path)]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=280, check=False)
+    assert done.returncode == 0, done.stderr
+    for kind in ("parquet", "csv"):
+        source = dataset(str(lake / kind), "account_id")
+        here = take_census(source, tmp_path / "here.parquet")
+        assert _counts(Census(source, tmp_path / f"{kind}.parquet")) == _counts(here)
+    here = write_subset(source, str(lake / "snapshot.parquet"), {1}, str(tmp_path / "here"))
+    assert measure(dataset(str(tmp_path / "there"), "account_id"))[0].digest == here.digest
 
 
 def _counts(census: Census) -> dict[str | None, int]:

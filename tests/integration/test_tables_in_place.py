@@ -6,6 +6,8 @@ import os
 import secrets
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +16,16 @@ import pytest
 from pyarrow import parquet
 
 from gate.domain.dataset import Dataset, dataset
+from gate.domain.words import Category
 from gate.errors import CannotDecide, DatasetError, GateError, InputError, PermitRefused
 from gate.scan.census import look, take_census
 from gate.scan.coverage import account_ids, count_coverage
+from gate.scan.detect.examination import examine
 from gate.scan.digest import measure
 from gate.scan.sql.address import use_logins
 from gate.scan.sql.content import table_manifest
 from gate.scan.sql.opening import PermittedTable
+from gate.scan.sql.sampling import examine_table
 from gate.scan.sql.snapshot import snapshot
 from gate.service.deciding import decide
 from gate.service.session import open_permitted
@@ -285,6 +290,22 @@ def test_a_database_that_is_not_there_is_not_a_change_of_data(database: Database
         use_logins(lambda host, port: {"user": database.con.info.user})
 
 
+def test_detection_finds_in_a_table_what_it_finds_in_a_file(database: Database, table: str, tmp_path: Path) -> None:
+    start = datetime(2024, 1, 1, tzinfo=UTC)
+    said = [
+        ("acme", ("host", "guest")[n % 2], start + timedelta(seconds=n), f"hello, do you see my screen {n}?")
+        for n in range(1500)
+    ]
+    names = ("account_id", "sender", "sent_at", "message")
+    database.run(f"CREATE TABLE {table} (account_id text, sender text, sent_at timestamptz, message text)")
+    database.run(f"INSERT INTO {table} VALUES (%s, %s, %s, %s)", said)
+    parquet.write_table(pa.table(dict(zip(names, zip(*said, strict=True), strict=True))), tmp_path / "t.parquet")
+    version, seen = examine_table(database.dataset(table))
+    assert seen == examine(dataset(str(tmp_path / "t.parquet"), "account_id"))
+    assert seen.categories == {Category.CHAT}
+    assert version == measure(version.dataset)[0]
+
+
 def test_a_table_from_tag_to_training(database: Database, table: str, tmp_path: Path) -> None:
     database.run(f"CREATE TABLE {table} (account_id text, sender text, sent_at timestamptz, text text, more jsonb)")
     said = [("acme", "host", "2024-01-01T00:00:00Z", f"hello {n}, do you see my screen?", "{}") for n in range(30)]
@@ -314,14 +335,10 @@ def test_a_table_from_tag_to_training(database: Database, table: str, tmp_path: 
 
 
 def _asking(number: int) -> Any:
-    from dataclasses import replace
-
     return replace(ASKING, run=replace(ASKING.run, run_id=f"manual__{number}"))
 
 
 def _train(number: int, *, again: bool = False) -> Any:
-    from dataclasses import replace
-
     return replace(TRAIN, run_id=f"manual__{number}", try_number=2 if again else 1)
 
 

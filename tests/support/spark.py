@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -52,7 +53,7 @@ def missing() -> None:
 
 
 class Cluster:
-    """A standalone master with workers, in folders of their own."""
+    """A standalone master with workers, in folders of their own; without workers, no master either."""
 
     def __init__(self, folder: Path, workers: int) -> None:
         self.folder = folder
@@ -62,6 +63,8 @@ class Cluster:
 
     def __enter__(self) -> Self:
         """Start all, and wait until the workers are registered."""
+        if not self.workers:
+            return self
         port = self.url.rpartition(":")[2]
         self._run("master", "master.Master", "--host", "127.0.0.1", "--port", port, "--webui-port", "0")
         for number in range(self.workers):
@@ -83,10 +86,22 @@ class Cluster:
 
         home = Path(pyspark.__file__).parent
         environ = os.environ | {"SPARK_HOME": str(home), "SPARK_LOCAL_IP": "127.0.0.1", "SPARK_DAEMON_MEMORY": "256m"}
+        environ["PYSPARK_PYTHON"] = sys.executable
         with (self.folder / f"{name}.log").open("wb") as log:
             command = [str(home / "bin" / "spark-class"), f"org.apache.spark.deploy.{what}", *words]
             started = subprocess.Popen(command, env=environ, stdout=log, stderr=subprocess.STDOUT)
         self._started.append(started)
+
+    def connect_server(self) -> str:
+        """Start a Spark Connect server of two threads on this machine; return its URL."""
+        port = _free_port()
+        conf = SMALL | {"spark.connect.grpc.binding.address": "127.0.0.1", "spark.connect.grpc.binding.port": str(port)}
+        conf["spark.sql.warehouse.dir"] = str(self.folder / "warehouse")
+        words = [word for name, value in conf.items() for word in ("--conf", f"{name}={value}")]
+        server = "org.apache.spark.sql.connect.service.SparkConnectServer"
+        self._run("connect", "SparkSubmit", "--master", "local[2]", *words, "--class", server, "spark-internal")
+        self._await("Spark Connect", lambda: _listens(port))
+        return f"sc://127.0.0.1:{port}"
 
     def _said(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text()
@@ -124,6 +139,14 @@ def executors(under: int | None = None) -> list[int]:
 def kill(pid: int) -> None:
     """End a process at once."""
     os.kill(pid, signal.SIGKILL)
+
+
+def _listens(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), 1):
+            return True
+    except OSError:
+        return False
 
 
 def _free_port() -> int:

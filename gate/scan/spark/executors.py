@@ -78,7 +78,7 @@ def shaping(layout: Layout, wanted: Wanted) -> Task:
             found = json_shapes(json_objects([file], layout.format, con), wanted, con)
         return {SHAPE: [json.dumps(shape) for shape in found]}
 
-    return _task(layout.files, shapes, {SHAPE: "string"})
+    return per_file(layout.files, shapes, {SHAPE: "string"})
 
 
 def counting(how: Reading, account: str, category: str, rows: str) -> Task:
@@ -95,7 +95,7 @@ def counting(how: Reading, account: str, category: str, rows: str) -> Task:
         return {name: found[name] for name in found.column_names} | {FILE: [place] * found.num_rows}
 
     columns = {account: "list" if how.listed else "string", category: "string", FILE: "int64", rows: "int64"}
-    return _task(how.layout.files, count, columns)
+    return per_file(how.layout.files, count, columns)
 
 
 def cutting(layout: Layout, passing: Path, groups: Sequence[int], made: Path, *, single: bool) -> Task:
@@ -122,7 +122,7 @@ def cutting(layout: Layout, passing: Path, groups: Sequence[int], made: Path, *,
             raise CannotDecide(f"cannot be written: {error.strerror}", where=str(made.parent), hint=hint) from None
         return {FILE: [place], KEPT: [kept]}
 
-    return _task(layout.files, cut, {FILE: "int64", KEPT: "int64"})
+    return per_file(layout.files, cut, {FILE: "int64", KEPT: "int64"})
 
 
 def raise_problem(problem: str) -> NoReturn:
@@ -136,8 +136,11 @@ def raise_problem(problem: str) -> NoReturn:
     raise kind(told.pop("message"), **told)
 
 
-def _task(files: Sequence[FileRef], work: Work, columns: Mapping[str, str]) -> Task:
-    """Do the work on each file whose place comes in; what goes wrong is told, for Spark would try it four times."""
+def per_file(files: Sequence[FileRef], work: Work, columns: Mapping[str, str]) -> Task:
+    """Return the task that does the work on each file whose place comes in.
+
+    What goes wrong is told, for Spark would try it four times.
+    """
     version = gate.__version__  # of this machine; the rest runs on executors
 
     def run(batches: Batches) -> Batches:

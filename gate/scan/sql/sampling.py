@@ -27,11 +27,12 @@ def examine_table(dataset: Dataset) -> tuple[DatasetVersion, Examination]:
         manifest, number = table_manifest(now)
         rows = _sample(now, number)
     found = detect_rows(rows)
+    telling = [one for one in found.evidence if found.question or one.category in found.categories]
     return manifest.version, Examination(
         categories=frozenset(Category(word) for word in found.categories) - {Category.UNCLASSIFIED, Category.NONE},
         question=found.question,
-        evidence=tuple(sorted({(one.category, one.signal, 1) for one in found.evidence})),
-        columns=tuple(sorted({(one.category, name) for one in found.evidence for name in one.columns})[:_COLUMNS]),
+        evidence=tuple(sorted({(one.category, one.signal, 1) for one in telling})),
+        columns=tuple(sorted({(one.category, name) for one in telling for name in one.columns})[:_COLUMNS]),
         unread=0,
     )
 
