@@ -111,12 +111,22 @@ def test_other_types_are_cut_alike(
     assert copied_by == [by]
 
 
-def test_columns_that_differ_in_case_only_stay_apart(tmp_path: Path) -> None:
+def test_columns_that_differ_in_case_only_are_refused(tmp_path: Path) -> None:
     table = pa.table({"Account_ID": ["good", "good"], "account_id": ["good", "bad"], "n": [0, 1]})
     parquet.write_table(table, tmp_path / "t.parquet")
     source = dataset(str(tmp_path / "t.parquet"), "account_id")
-    write_subset(source, snapshot(tmp_path, {"good": 1}), {1}, f"{tmp_path}/o.parquet")
-    assert parquet.read_table(tmp_path / "o.parquet")["n"].to_pylist() == [0]
+    with pytest.raises(DatasetError, match="has two columns"):
+        write_subset(source, snapshot(tmp_path, {"good": 1}), {1}, f"{tmp_path}/o.parquet")
+    assert not (tmp_path / "o.parquet").exists()
+
+
+def test_a_column_named_like_duckdbs_own_is_kept(tmp_path: Path, copied_by: list[str]) -> None:
+    table = pa.table({"account_id": ["a", "b", "a"], "file_row_number": [5, 6, 7]})
+    parquet.write_table(table, tmp_path / "t.parquet")
+    source = dataset(str(tmp_path / "t.parquet"), "account_id")
+    write_subset(source, snapshot(tmp_path, {"a": 1}), {1}, f"{tmp_path}/o.parquet")
+    assert parquet.read_table(tmp_path / "o.parquet")["file_row_number"].to_pylist() == [5, 7]
+    assert copied_by == ["arrow"]
 
 
 def test_rows_without_a_category_are_left_out(tmp_path: Path, copied_by: list[str]) -> None:
