@@ -103,7 +103,7 @@ def _check_absent(gate_conn_id: str) -> None:
     from airflow.sdk.execution_time import task_runner
     from airflow.sdk.execution_time.comms import CommsDecoder, ErrorResponse, GetConnection
 
-    supervisor = getattr(task_runner, "SUPERVISOR_COMMS", None)
+    supervisor: Any = getattr(task_runner, "SUPERVISOR_COMMS", None)
     if type(supervisor) is not CommsDecoder:  # `dag.test()` puts another class there
         return
     try:
