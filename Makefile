@@ -55,7 +55,7 @@ bench: install  ## speed and size as ratios of one run
 	$(BIN)/python -m benchmarks $(ARGS)
 
 docker-test: install  ## docker/compose.yaml for real, with crashes; needs root and Debian, ten minutes and more
-	docker/test.sh
+	docker/test.sh $(ARGS)
 
 docs: install  ## write the generated parts of the docs again
 	$(BIN)/python docs/generate.py

@@ -61,10 +61,6 @@ def open_gate(gate_conn_id: str = DEFAULT_CONNECTION) -> DecisionService:
         InputError: the connection lacks a token or trusted keys, or its address is not safe.
         GateError: as `gate.service.core.open_service`.
     """
-    from gate.airflow.logins import connection_login
-    from gate.scan.sql.address import use_logins
-
-    use_logins(connection_login)
     connection = _connection(gate_conn_id)
     host = connection.host if connection else None
     if host and host.startswith(("http://", "https://")):
@@ -107,8 +103,8 @@ def _check_absent(gate_conn_id: str) -> None:
     from airflow.sdk.execution_time import task_runner
     from airflow.sdk.execution_time.comms import CommsDecoder, ErrorResponse, GetConnection
 
-    supervisor = getattr(task_runner, "SUPERVISOR_COMMS", None)
-    if supervisor is None or type(supervisor) is not CommsDecoder:  # `dag.test()` puts another class there
+    supervisor: Any = getattr(task_runner, "SUPERVISOR_COMMS", None)
+    if type(supervisor) is not CommsDecoder:  # `dag.test()` puts another class there
         return
     try:
         answer = supervisor.send(GetConnection(conn_id=gate_conn_id))
