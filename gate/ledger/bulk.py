@@ -15,7 +15,7 @@ from gate.ledger.lines import Line, Shape
 from gate.ledger.tables import NODE_LEVEL
 from gate.ledger.writing import EntryRow, Transaction
 
-_REMEMBERED = 100_000  # references kept from page to page
+_REMEMBERED = 20_000  # references kept from page to page
 
 
 @dataclass(frozen=True, slots=True)
