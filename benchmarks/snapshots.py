@@ -79,8 +79,8 @@ def histories(codes: Codes, names: list[str]) -> Iterator[Account]:
 def mirrored(folder: Path, names: list[str]) -> Iterator[Ledger]:
     """Open a ledger with a mirror that holds these accounts, as if it had been made from entries."""
     url, kept = f"sqlite:///{folder / 'ledger.db'}", folder / "kept"
+    kept.mkdir(parents=True)
     create_ledger(url)
-    kept.mkdir()
     codes = Codes()
     accounts = histories(codes, names)
 
@@ -161,7 +161,6 @@ def _of(folder: Path, table: Path, names: list[str]) -> list[Row]:
 
 def _made(folder: Path, names: list[str]) -> float:
     """Return the seconds that a snapshot from the mirror takes."""
-    folder.mkdir()
     best = float("inf")
     with mirrored(folder, names) as ledger:
         for _ in range(3):

@@ -127,3 +127,10 @@ def test_the_tests_behind_the_invariants_exist() -> None:
         path, _, names = test.partition("::")
         source = (ROOT / path).read_text("utf-8")
         assert all(f"def {name}(" in source or f"class {name}" in source for name in names.split("::") if name), test
+
+
+def test_the_tables_of_scale_are_those_the_model_gives() -> None:
+    told = subprocess.run(
+        [sys.executable, "-m", "benchmarks.scale"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    assert told.strip() in (ROOT / "docs" / "scale.md").read_text("utf-8")
