@@ -7,6 +7,7 @@ from pyarrow import parquet
 
 from gate.domain.dataset import dataset
 from gate.domain.decision import RowGroup
+from gate.errors import DatasetError
 from gate.scan.coverage import account_ids, account_rows, count_coverage
 from gate.scan.engine import engine
 from gate.scan.subset import write_subset
@@ -83,3 +84,10 @@ def test_files_are_rows(tmp_path, snapshot):
     counts = count_coverage(dataset(str(tmp_path / "media"), "path:{account}/*.wav"), snapshot)
     assert counts.rows == (RowGroup((0,), 1), RowGroup((1,), 2), RowGroup((2,), 1))
     assert (counts.unattributed, counts.total_rows, counts.total_accounts) == ({None: 1}, 5, 3)
+
+
+def test_columns_that_differ_in_case_only_are_refused(tmp_path):
+    parquet.write_table(pa.table({"Account_ID": [7], "account_id": [8]}), tmp_path / "t.parquet")
+    for name in ("account_id", "Account_ID"):
+        with pytest.raises(DatasetError, match="two columns"):
+            count_coverage(dataset(str(tmp_path / "t.parquet"), name), None)

@@ -370,6 +370,7 @@ def test_what_a_cluster_is_set_to_changes_nothing(tmp_path: Path, spark: Spark) 
 def test_the_gate_decides_the_same_and_cuts_on_spark(tmp_path: Path, spark: Spark) -> None:
     with new_service(tmp_path / "home") as service:
         add_account(service, "acme")
+        add_account(service, "zeta")
         say(service, event("acme"))
         source = chat_file(tmp_path, ["acme", "zeta", "acme", None])
         tag_dataset(service, source, ["chat"], by="service:airflow", via="airflow", spark=spark)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 import threading
@@ -24,6 +26,7 @@ from gate.scan.digest import measure
 from gate.scan.spark.cluster import Spark
 from gate.scan.subset import write_subset
 from support.spark import Cluster, executors, kill, running
+from support.world import new_service
 
 pytestmark = [
     pytest.mark.slow,
@@ -113,6 +116,28 @@ def test_spark_connect(lake: Path, tmp_path: Path, tmp_path_factory: pytest.Temp
         assert _counts(Census(source, tmp_path / f"{kind}.parquet")) == _counts(here)
     here = write_subset(source, str(lake / "snapshot.parquet"), {1}, str(tmp_path / "here"))
     assert measure(dataset(str(tmp_path / "there"), "account_id"))[0].digest == here.digest
+
+
+def test_spark_submit(lake: Path, tmp_path: Path) -> None:
+    import pyspark
+
+    import gate
+
+    new_service(tmp_path / "home").close()
+    words = ["check", "--engine", "spark", "--dataset", str(lake / "parquet"), "--account", "account_id", "--json"]
+    words += ["--categories", "chat", "--purpose", "train", "--feature", "meeting_summary", "--model", "ms-1"]
+    small = ["--driver-memory", "1g", "--conf", "spark.driver.host=127.0.0.1", "--conf", "spark.ui.enabled=false"]
+    submit = [str(Path(pyspark.__file__).parent / "bin" / "spark-submit"), "--master", "local[2]", *small]
+    environ = {name: value for name, value in os.environ.items() if name != "GATE_SPARK"}
+    environ |= {"GATE_HOME": str(tmp_path / "home"), "PYSPARK_PYTHON": sys.executable}
+    main = str(Path(gate.__file__).with_name("__main__.py"))
+    done = subprocess.run(
+        [*submit, main, *words], env=environ, capture_output=True, text=True, timeout=280, check=False
+    )
+    assert done.returncode == 3, done.stderr
+    (told,) = json.loads(done.stdout.splitlines()[-1])["coverage"]  # spark-submit writes logs there, too
+    assert told["rows_unattributed"] == FILES * ROWS // ACCOUNTS
+    assert told["accounts"] == ACCOUNTS - 1
 
 
 def _counts(census: Census) -> dict[str | None, int]:

@@ -178,7 +178,9 @@ def collected(frame: Any) -> Any:
     """
     import pyarrow as pa
 
-    found = frame.toArrow()
+    with warnings.catch_warnings():  # of PySpark, about pandas 3, which this does not use
+        warnings.simplefilter("ignore")
+        found = frame.toArrow()
     try:
         found.validate(full=True)
     except pa.ArrowInvalid:
