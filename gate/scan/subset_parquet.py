@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gate.errors import CannotDecide
 from gate.scan.engine import file_list, identifier, literal
 from gate.scan.part import Part, binary, undamaged
 from gate.scan.passing import Passing, sql_text
@@ -61,9 +64,27 @@ def _with_duckdb(found: ParquetFile, part: Part, stays: NDArray[np.bool_], con: 
     wanted = f"get_bit(getvariable('{_NAMED}'), {_NUMBER}::INTEGER) = 1"
     con.con.execute(f"SET VARIABLE {_NAMED} = ?::BLOB::BIT", [np.packbits(stays).tobytes()])
     rows = f"SELECT {_columns(schema, wanted, con)} FROM {_rows(part, con)} WHERE {wanted}"  # noqa: S608 quoted
-    copied = con.con.execute(f"COPY ({rows}) TO {literal(str(part.path))} ({options})").fetchone()
+    with _writing(part.path):
+        copied = con.con.execute(f"COPY ({rows}) TO {literal(str(part.path))} ({options})").fetchone()
     same = parquet.read_schema(part.path).equals(schema, check_metadata=True)
     return int(copied[0]) if same and copied else None
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Tell a disk that takes no more from a file that cannot be read.
+
+    Raises:
+        CannotDecide: the disk takes no more.
+    """
+    import duckdb
+
+    try:
+        yield
+    except duckdb.IOException as error:
+        if str(path) not in str(error):
+            raise
+        raise CannotDecide("cannot be written", where=str(path.parent), hint="check the folder's free space") from None
 
 
 def _columns(schema: pa.Schema, wanted: str, con: Backend) -> str:
