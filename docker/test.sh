@@ -53,7 +53,7 @@ main() {
         if [[ -n "$engine" ]]; then
             if ((code)) && [[ -n "${GATE_TEST_COMPOSE:-}" ]]; then
                 mkdir -p artifacts
-                $GATE_TEST_COMPOSE logs --no-color >artifacts/docker-test.log 2>&1 || true
+                $GATE_TEST_COMPOSE --profile spark logs --no-color >artifacts/docker-test.log 2>&1 || true
                 tell "what the containers said is in artifacts/docker-test.log"
             fi
             [[ -z "${GATE_TEST_COMPOSE:-}" ]] || $GATE_TEST_COMPOSE down --volumes --timeout 5 >/dev/null 2>&1 || true
