@@ -38,9 +38,22 @@ pytestmark = [
 ]
 
 
+# What a cluster may be set to, which lets Spark pass over damage and take names or values for others: all cases run so.
+LOOSE = {
+    "spark.sql.files.ignoreCorruptFiles": "true",
+    "spark.sql.files.ignoreMissingFiles": "true",
+    "spark.sql.caseSensitive": "false",
+    "spark.sql.parquet.mergeSchema": "true",
+    "spark.sql.parquet.binaryAsString": "true",
+    "spark.sql.ansi.enabled": "false",
+    "spark.sql.csv.parser.columnPruning.enabled": "true",
+    "spark.sql.session.timeZone": "Asia/Tokyo",
+}
+
+
 @pytest.fixture(scope="module")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Spark]:
-    with running("local[2]", tmp_path_factory.mktemp("spark")) as started:
+    with running("local[2]", tmp_path_factory.mktemp("spark"), **LOOSE) as started:
         yield started
 
 
@@ -347,24 +360,16 @@ def test_text_is_read_on_executors_whatever_its_name(tmp_path: Path, spark: Spar
     assert found.total() == 5
 
 
-def test_what_a_cluster_is_set_to_changes_nothing(tmp_path: Path, spark: Spark) -> None:
-    """A session whose settings let Spark pass over damage, and take names of two cases for one."""
+def test_what_a_cluster_is_set_to_changes_nothing_and_stays(tmp_path: Path, spark: Spark) -> None:
     from pyspark.sql import SparkSession
 
-    theirs = SparkSession.getActiveSession()
-    loose = {"spark.sql.files.ignoreCorruptFiles": "true", "spark.sql.files.ignoreMissingFiles": "true"}
     parquet_file(tmp_path / "in" / "a.parquet", account_id=["a"])
     parquet_file(tmp_path / "in" / "b.parquet", account_id=[f"acct-{n:09}" for n in range(50)])
     _damaged(tmp_path / "in" / "b.parquet")
-    for name, value in loose.items():
-        theirs.conf.set(name, value)
-    try:
-        assert agree(dataset(str(tmp_path / "in"), "account_id"), tmp_path, spark) == "DatasetError"
-        assert theirs.conf.get("spark.sql.files.ignoreCorruptFiles") == "true"
-        assert theirs.conf.get("spark.sql.caseSensitive") == "false"
-    finally:
-        for name in loose:
-            theirs.conf.unset(name)
+    assert agree(dataset(str(tmp_path / "in"), "account_id"), tmp_path, spark) == "DatasetError"
+    theirs = SparkSession.getActiveSession()
+    for name, value in LOOSE.items():
+        assert theirs.conf.get(name) == value
 
 
 def test_the_gate_decides_the_same_and_cuts_on_spark(tmp_path: Path, spark: Spark) -> None:
