@@ -75,7 +75,8 @@ def gather(
         LineageUnavailable: nobody can say now what a dataset was made from.
     """
     sources = [known_sources(service, one.version.dataset) for one in looks]
-    with service.ledger.read() as reader:
+    newest = service.ledger.look(lambda reader: reader.head())
+    with service.ledger.read_since(newest) as reader:  # the long reading may be a replica's that holds this very head
         head = reader.head()
         policy = policy or service.policy(reader)
         stale = stale_feeds(policy, feeds(reader), now)

@@ -113,8 +113,8 @@ def test_what_changes_while_it_is_looked_into_is_not_tagged(
 ) -> None:
     looked = tagging.examine
 
-    def swap(source: Dataset) -> Any:
-        found = looked(source)
+    def swap(source: Dataset, *more: Any) -> Any:
+        found = looked(source, *more)
         chat(tmp_path, text="another thing altogether")
         return found
 
