@@ -77,7 +77,7 @@ main() {
         debootstrap --variant=minbase --include=ca-certificates bookworm "$work/base" ${mirror:+"$mirror"} >"$work/debootstrap.log"
         cp -a /usr/local/share/ca-certificates/. "$work/base/usr/local/share/ca-certificates/"
         ! [[ -f /etc/pip.conf ]] || cp /etc/pip.conf "$work/base/etc/pip.conf"
-        chroot "$work/base" update-ca-certificates >/dev/null
+        chroot "$work/base" update-ca-certificates >/dev/null 2>&1
         rm -rf "$work/base"/var/cache/apt/archives/*.deb "$work/base"/var/lib/apt/lists/*
         tar -C "$work/base" -c . | docker import - "$BASE_IMAGE" >/dev/null
         rm -rf "$work/base"

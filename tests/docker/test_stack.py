@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -14,13 +13,9 @@ from typing import Any
 import pytest
 
 from gate.demo.runs import EXPECTED, LAST, TOGETHER
-from support.docker_stack import COMPOSE, LONG_RUNNING, WORKERS, AirflowInContainers, Stack
+from support.docker_stack import LONG_RUNNING, WORKERS, AirflowInContainers, Stack
 
-pytestmark = [
-    pytest.mark.docker,
-    pytest.mark.timeout(3000),
-    pytest.mark.skipif(COMPOSE not in os.environ, reason="make docker-test starts what this needs"),
-]
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(3000)]
 
 REPORT = Path(__file__).parents[1] / "support" / "docker_report.py"
 ONE_SHOTS = ("secrets", "gate-init", "airflow-init", "demo-init")

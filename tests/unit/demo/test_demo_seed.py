@@ -31,7 +31,6 @@ def test_recording_the_history_again_adds_nothing(tmp_path: Path) -> None:
 class TestTheConsole:
     @pytest.fixture
     def service(self, tmp_path: Path):
-        pytest.importorskip("fastapi")
         with set_up(read_settings({"GATE_HOME": str(tmp_path / "home")})) as opened:
             record_history(opened)
             yield opened
