@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pyarrow as pa
 
-FORMAT = 1  # of manifests and layers; others are made anew
+FORMAT = 1  # of manifests and layers; others are made anew. A change of what `coding` tells apart is one of format
 _KEPT = 4  # manifests of one name; a reader that began before the newest was made can use an older one
 _SPARED = 600  # seconds that a file nobody names is left alone, for it may belong to a manifest that comes
 _SAID = b"gate"  # key of what a layer says beside its rows

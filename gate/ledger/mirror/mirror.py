@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gate.errors import InputError
 from gate.ledger.mirror import files
 from gate.ledger.mirror.accounts import Coder, Row
 from gate.ledger.mirror.coding import Codes
@@ -82,7 +83,7 @@ def current_mirror(reader: Reader, folder: Path) -> Mirror:
     return _kept(reader, folder, (layer,), codes)
 
 
-DAMAGED = (OSError, ValueError, KeyError, TypeError, AttributeError)  # what a damaged file may lead to
+DAMAGED = (OSError, ValueError, KeyError, TypeError, AttributeError, InputError)  # what a damaged file may lead to
 
 
 def continues(reader: Reader, said: dict[str, Any]) -> bool:
