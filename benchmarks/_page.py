@@ -31,8 +31,8 @@ def page(rows: Sequence[Row]) -> str:
     head = [
         "# Benchmarks\n",
         f"Written by `make bench` on {datetime.now(UTC):%Y-%m-%d}: {where}. {met} of {len(rows)} bars met.",
-        "A measurement is a ratio to a peer of the same run wherever there is one (×); seconds of a busy machine are worth",
-        "little, ratios a bit more.\n",
+        "A measurement is a ratio to a peer of the same run wherever there is one (×): seconds of a busy machine are",
+        "worth little.\n",
         "![Each measurement as a part of its bar](images/benchmarks.svg)\n",
         "| | of | measured | bar | | |",
         "|---|---|---|---|---|---|",
