@@ -79,7 +79,7 @@ def zip_members(blob: Blob, archive: Archive, budget: Budget) -> Iterator[Blob]:
     """Yield the beginnings of chosen members of a zip file."""
     try:
         with opened(blob) as handle, zipfile.ZipFile(handle) as packed:
-            infos = [info for info in packed.infolist()[:_LISTED] if not info.is_dir()]
+            infos = [info for info in packed.infolist()[:_LISTED] if not info.filename.endswith("/")]
             archive.names += [info.filename for info in infos]
             chosen = spread(infos, [kind_of(info.filename) for info in infos], MEMBERS, _EACH)
             _say_left_out(archive, len(infos), len(chosen))
