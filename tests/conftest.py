@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+from support.databases import MISSING, fresh_database, postgres_server
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 CROWDED = "test_many_decisions.py"  # after it nobody finds anything on a first page: it comes last in its folder
 SLOW_TO_COLLECT = frozenset({"test_api_openapi.py"})
 NO_CHROMIUM = "Chromium is not installed (apt-get install chromium): what needs a browser does not run"
-MISSING = "GATE_TEST_POSTGRES_URL is not set: the PostgreSQL half of the suite does not run"
 
 
 # A tag task loads Great Expectations, which takes seconds; what tests contracts asks for them itself.
@@ -68,17 +68,5 @@ def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'ledger' / 'ledger.db'}"
         return
-    server = os.environ.get("GATE_TEST_POSTGRES_URL")
-    if not server:
-        if os.environ.get("CI") == "true":
-            pytest.fail(MISSING)
-        pytest.skip(MISSING)
-    import psycopg
-    from sqlalchemy import make_url
-
-    name = f"gate_test_{secrets.token_hex(6)}"
-    with psycopg.connect(server, autocommit=True) as admin:
-        admin.execute(f'CREATE DATABASE "{name}"')
-    yield make_url(server).set(database=name).render_as_string(hide_password=False)
-    with psycopg.connect(server, autocommit=True) as admin:
-        admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+    with fresh_database(postgres_server()) as url:
+        yield url

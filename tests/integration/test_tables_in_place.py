@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -32,10 +31,10 @@ from gate.service.session import open_permitted
 from gate.service.tagging import tag_dataset
 from gate.service.worker import redeem
 from support.coverage_cases import EXPECTED, GROUPS, NUMBERED
+from support.databases import fresh_database, postgres_server
 from support.world import ASKING, TRAIN, USE, add_account, event, new_service, say
 
 pytestmark = pytest.mark.postgres
-MISSING = "GATE_TEST_POSTGRES_URL is not set: the PostgreSQL half of the suite does not run"
 
 
 class Database:
@@ -61,23 +60,14 @@ class Database:
 
 @pytest.fixture(scope="module")
 def database() -> Iterator[Database]:
-    server = os.environ.get("GATE_TEST_POSTGRES_URL")
-    if not server:
-        if os.environ.get("CI") == "true":
-            pytest.fail(MISSING)
-        pytest.skip(MISSING)
-    import psycopg
+    with fresh_database(postgres_server()) as url:
+        import psycopg
 
-    name = f"gate_test_{secrets.token_hex(6)}"
-    with psycopg.connect(server, autocommit=True) as admin:
-        admin.execute(f'CREATE DATABASE "{name}"')
-        login = {"user": admin.info.user, "password": admin.info.password}
-    use_logins(lambda host, port: {key: value for key, value in login.items() if value})
-    with psycopg.connect(server, dbname=name, autocommit=True) as con:
-        yield Database(con)
-    use_logins(lambda host, port: {})
-    with psycopg.connect(server, autocommit=True) as admin:
-        admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+        with psycopg.connect(url, autocommit=True) as con:
+            login = {"user": con.info.user, "password": con.info.password}
+            use_logins(lambda host, port: {key: value for key, value in login.items() if value})
+            yield Database(con)
+            use_logins(lambda host, port: {})
 
 
 @pytest.fixture
