@@ -123,7 +123,10 @@ def _current(reader: Reader, now: datetime, periods: tuple[int, ...], folder: Pa
     for _, said in files.manifests(folder, name):
         try:
             if continues(reader, said) and said["as_of"] <= microseconds(now) < said["valid_until"]:
-                return _extended(reader, now, periods, folder, name, said)
+                extended = _extended(reader, now, periods, folder, name, said)
+                if extended is None:
+                    break  # an older one is further behind
+                return extended
         except (Unusable, *DAMAGED):
             continue
     mirror = current_mirror(reader, folder)
@@ -137,11 +140,14 @@ def _current(reader: Reader, now: datetime, periods: tuple[int, ...], folder: Pa
 
 def _extended(
     reader: Reader, now: datetime, periods: tuple[int, ...], folder: Path, name: str, said: dict[str, Any]
-) -> Snapshot:
+) -> Snapshot | None:
     """Bring a kept snapshot up to date; what it says of other accounts holds, for none of their events changed.
 
+    Returns:
+        It; `None` when so much changed that it is better made anew.
+
     Raises:
-        Unusable: too much changed, or its files are damaged.
+        Unusable: its files are damaged.
     """
     layers = tuple(Layer(**layer) for layer in said["layers"])
     paths = [files.checked(folder, layer) for layer in layers]
@@ -151,23 +157,24 @@ def _extended(
     refs = touched_accounts(reader, said["size"], _strangers(reader, paths))
     if not refs:
         return _kept(reader, now, folder, name, layers, groups, said["valid_until"])
+    most = max(_SMALL, layers[0].rows // _LARGE)
+    if len(refs) > most:
+        return None
     rows = table_of(Coder(reader, groups.codes).these(refs))
     until = [int(said["valid_until"])]
     tables = list(_numbered(iter(rows.to_batches()), groups, until))
     tables += _rest_of_delta(paths, rows["account_id"])
-    if sum(table.num_rows for table in tables) > max(_SMALL, layers[0].rows // _LARGE):
-        raise Unusable(name)
+    if sum(table.num_rows for table in tables) > most:
+        return None
     delta = files.write_layer(folder, name, _schema(), tables, lambda: _said(groups, before))
     return _kept(reader, now, folder, name, (layers[0], delta), groups, until[0])
 
 
 def _rest_of_delta(paths: Sequence[Path], replaced: pa.ChunkedArray) -> Iterator[pa.Table]:
-    import pyarrow.compute as pc
     from pyarrow import parquet
 
     for path in paths[1:]:
-        old = parquet.read_table(path, schema=_schema())
-        yield old.filter(pc.invert(pc.is_in(old["account_id"], value_set=replaced)))
+        yield files.without(parquet.read_table(path, schema=_schema()), "account_id", replaced)
 
 
 def _schema() -> pa.Schema:
@@ -227,13 +234,12 @@ def _strangers(reader: Reader, paths: Sequence[Path]) -> Iterator[tuple[str, lis
 
 def _tables(paths: Sequence[Path], columns: list[str]) -> Iterator[pa.Table]:
     """Yield base and delta, of the base only what the delta does not replace."""
-    import pyarrow.compute as pc
     from pyarrow import parquet
 
     tables = [parquet.read_table(path, columns=columns, partitioning=None) for path in paths]
     for place, table in enumerate(tables):
         newer = tables[place + 1]["account_id"] if place + 1 < len(tables) else None
-        yield table if newer is None else table.filter(pc.invert(pc.is_in(table["account_id"], value_set=newer)))
+        yield table if newer is None else files.without(table, "account_id", newer)
 
 
 def _kept(

@@ -10,10 +10,12 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    Rows = TypeVar("Rows", pa.Table, pa.RecordBatch)
 
 FORMAT = 1  # of manifests and layers; others are made anew. A change of what `coding` tells apart is one of format
 _KEPT = 4  # manifests of one name; a reader that began before the newest was made can use an older one
@@ -80,6 +82,13 @@ def said_in(path: Path) -> bytes:
     from pyarrow import parquet
 
     return bytes(parquet.read_metadata(path).metadata[_SAID])
+
+
+def without(table: Rows, column: str, values: pa.ChunkedArray) -> Rows:
+    """Return the rows whose `column` is none of the values: what a newer layer does not replace."""
+    import pyarrow.compute as pc
+
+    return table.filter(pc.invert(pc.is_in(table[column], value_set=values)))
 
 
 def digest_of(path: Path) -> str:

@@ -43,20 +43,18 @@ class Mirror:
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Yield account_id, shape, starts, ends and strangers of every account once."""
-        import pyarrow as pa
-        import pyarrow.compute as pc
         from pyarrow import parquet
 
         names = ["account_id", "shape", "starts", "ends", "strangers"]
         base, *newer = [self.folder / layer.name for layer in self.layers]
-        replaced = pa.chunked_array([pa.array([], pa.string())])
-        if newer:
-            delta = parquet.read_table(newer[0], columns=names)
-            replaced = delta["account_id"]
+        deltas = [parquet.read_table(path, columns=names) for path in newer]
+        for delta in deltas:
             yield from delta.combine_chunks().to_batches()
         with parquet.ParquetFile(base) as file:
             for batch in file.iter_batches(_READ, columns=names):
-                kept = batch.filter(pc.invert(pc.is_in(batch["account_id"], replaced))) if newer else batch
+                kept = batch
+                for delta in deltas:
+                    kept = files.without(kept, "account_id", delta["account_id"])
                 if kept.num_rows:
                     yield kept
 
@@ -167,7 +165,6 @@ def _extended(reader: Reader, mirror: Mirror) -> Mirror:
 def _merged(reader: Reader, mirror: Mirror, rows: list[Row]) -> Mirror:
     """Write a new base with these accounts in the place of older ones."""
     import pyarrow as pa
-    import pyarrow.compute as pc
     from pyarrow import parquet
 
     newer = table_of(rows)
@@ -175,8 +172,7 @@ def _merged(reader: Reader, mirror: Mirror, rows: list[Row]) -> Mirror:
     def batches() -> Iterator[pa.Table]:
         with parquet.ParquetFile(mirror.folder / mirror.layers[0].name) as file:
             for batch in file.iter_batches(_READ):
-                kept = pa.table(batch).filter(pc.invert(pc.is_in(batch["ref"], newer["ref"])))
-                yield kept.cast(schema())
+                yield files.without(pa.table(batch), "ref", newer["ref"]).cast(schema())
         yield newer
 
     layer = files.write_layer(mirror.folder, NAME, schema(), batches(), mirror.codes.to_json)
