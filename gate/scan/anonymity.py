@@ -10,7 +10,6 @@ from gate.domain.anonymity import Anonymity, SensitiveColumn
 from gate.domain.dataset import Dataset
 from gate.errors import DatasetError, InputError
 from gate.scan.copying import at_hand
-from gate.scan.digest import measure
 from gate.scan.engine import engine, identifier, literal, reading
 from gate.scan.formats import Format, Layout, detect
 from gate.scan.paths import partitions_of_path
@@ -41,15 +40,13 @@ def measure_anonymity(
         InputError: a column that is named twice or not at all, or no quasi-identifier.
         CannotDecide: not enough memory.
     """
-    with at_hand(dataset) as here:
-        version, _ = measure(here)
-        with engine() as con, reading(here):
-            columns = _open(here, con)
-            groupers, told = _accounted(columns, quasi_identifiers, sensitive, dataset.uri)
-            rows, groups, smallest = _grouped(con, groupers.values())
-            if not rows:
-                raise DatasetError("holds no rows", where=dataset.uri, hint="there is nothing to measure")
-            found = tuple(_sensitive(con, name, place, groupers.values()) for name, place in told.items())
+    with at_hand(dataset) as (here, version), engine() as con, reading(here):
+        columns = _open(here, con)
+        groupers, told = _accounted(columns, quasi_identifiers, sensitive, dataset.uri)
+        rows, groups, smallest = _grouped(con, groupers.values())
+        if not rows:
+            raise DatasetError("holds no rows", where=dataset.uri, hint="there is nothing to measure")
+        found = tuple(_sensitive(con, name, place, groupers.values()) for name, place in told.items())
     return Anonymity(version.digest, tuple(groupers), found, rows, groups, smallest)
 
 

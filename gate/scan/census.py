@@ -53,15 +53,13 @@ def look(dataset: Dataset, folder: Path, spark: Spark | None = None) -> Look:
         CannotDecide: Spark failed.
     """
     from gate.scan.copying import at_hand
-    from gate.scan.digest import measure
     from gate.scan.sql.address import is_table
 
     if is_table(dataset):
         from gate.scan.sql.counting import look_at_table
 
         return look_at_table(dataset, folder)
-    with at_hand(dataset, folder, shared=spark is not None) as here:
-        version = replace(measure(here)[0], dataset=dataset)
+    with at_hand(dataset, folder, shared=spark is not None) as (here, version):
         census = take_census(here, folder / f"{version.key.removeprefix('sha256:')}.parquet", spark)
     return Look(version, replace(census, dataset=dataset))
 

@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from gate.domain.dataset import Dataset
+from gate.domain.dataset import Dataset, DatasetVersion
 from gate.errors import CannotDecide, GateError
-from gate.scan.digest import THREADS, Manifest, ManifestEntry, hash_file
+from gate.scan.digest import THREADS, Manifest, ManifestEntry, hash_file, measure
 from gate.scan.location import FileRef, changed, fingerprint, is_single_file, list_files, local_root
 
 _FILE_MODE = 0o400  # to read, for this user only
@@ -34,8 +34,10 @@ def copy_files(dataset: Dataset, root: Path) -> tuple[Dataset, Manifest]:
 
 
 @contextmanager
-def at_hand(dataset: Dataset, folder: Path | None = None, *, shared: bool = False) -> Iterator[Dataset]:
-    """Give a dataset of files that may be read several times, always with the same bytes.
+def at_hand(
+    dataset: Dataset, folder: Path | None = None, *, shared: bool = False
+) -> Iterator[tuple[Dataset, DatasetVersion]]:
+    """Give a dataset of files that may be read several times, always with the same bytes, and the version they make.
 
     Local files are watched: they must be at the end what they were at the beginning. Remote ones are copied once: a
     store may answer a second reading with an older version and not tell. Errors name the dataset, not the copy.
@@ -51,7 +53,7 @@ def at_hand(dataset: Dataset, folder: Path | None = None, *, shared: bool = Fals
     """
     if shared or local_root(dataset) is not None:
         before = fingerprint(dataset)
-        yield dataset
+        yield dataset, measure(dataset)[0]
         if fingerprint(dataset) != before:
             raise changed(dataset.uri)
         return
@@ -59,8 +61,8 @@ def at_hand(dataset: Dataset, folder: Path | None = None, *, shared: bool = Fals
         place = Path(tempfile.mkdtemp(prefix="gate-copy-", dir=folder))
     copy = dataset
     try:
-        copy, _ = copy_files(dataset, place / "data")
-        yield copy
+        copy, manifest = copy_files(dataset, place / "data")
+        yield copy, manifest.version
     except GateError as error:
         error.where = error.where and error.where.replace(copy.uri, dataset.uri)
         raise

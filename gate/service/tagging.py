@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 from datetime import datetime
 from importlib.util import find_spec
@@ -19,7 +18,6 @@ from gate.ledger.store import Transaction
 from gate.scan.contracts.checking import check_dataset_contract
 from gate.scan.copying import at_hand
 from gate.scan.detect.examination import Examination, examine
-from gate.scan.digest import measure
 from gate.scan.spark.cluster import Spark
 from gate.scan.sql.address import is_table
 from gate.service.actors import PERSONAL_VIA, recorded_actor
@@ -88,14 +86,18 @@ def tag_dataset(
         DatasetError: missing, empty, unreadable, or changing while it is read.
         LineageUnavailable: nobody can say now what it was made from.
     """
-    declared = parse_categories(declare)
-    answer = parse_categories(resolve)
-    with nullcontext(dataset) if is_table(dataset) else at_hand(dataset, shared=spark is not None) as here:
-        measured, seen = _seen(here, spark)
-        words = sorted(declared | answer | seen.categories - {Category.NONE})
-        checkable = contracts and not is_table(dataset) and _checkable()  # a table's would be of another snapshot
-        contract = check_dataset_contract(here, words, service.clock()) if checkable else None
-    version = replace(measured, dataset=dataset, subset_of=None if source is None else source.dataset.uri)
+    from gate.scan.sql.sampling import examine_table
+
+    declared, answer, contract = parse_categories(declare), parse_categories(resolve), None
+    if is_table(dataset):  # version and sample in one snapshot; its contract would be of another one
+        measured, seen = examine_table(dataset)
+    else:
+        with at_hand(dataset, shared=spark is not None) as (here, measured):
+            seen = examine(here, spark)
+            if contracts and _checkable():
+                words = sorted(declared | answer | seen.categories - {Category.NONE})
+                contract = check_dataset_contract(here, words, service.clock())
+    version = replace(measured, subset_of=None if source is None else source.dataset.uri)
     statement = TagStatement(
         version,
         declared=tuple(sorted(c.value for c in declared)),
@@ -199,15 +201,6 @@ def _sources(service: Service, statement: TagStatement) -> list[Source]:
         cut = statement.source
         found.append(Source(cut.dataset.namespace, cut.dataset.name, cut.digest))
     return sorted({*found, *known_sources(service, statement.version.dataset)}, key=Source.sort_key)
-
-
-def _seen(dataset: Dataset, spark: Spark | None) -> tuple[DatasetVersion, Examination]:
-    """Return the version and what looking into it shows: of a table both in one snapshot."""
-    if is_table(dataset):
-        from gate.scan.sql.sampling import examine_table
-
-        return examine_table(dataset)
-    return measure(dataset)[0], examine(dataset, spark)
 
 
 def _checkable() -> bool:
