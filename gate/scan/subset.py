@@ -14,7 +14,7 @@ from gate.errors import DatasetError
 from gate.scan.digest import measure
 from gate.scan.engine import engine, reading
 from gate.scan.formats import Format
-from gate.scan.location import changed, is_single_file, local_root, read_chunks
+from gate.scan.location import changed, fingerprint, is_single_file, local_root, read_chunks
 from gate.scan.part import Part, undamaged
 from gate.scan.passing import Passing
 from gate.scan.readers import FILE, csv_header, csv_query, json_objects, json_pointer
@@ -70,6 +70,7 @@ def write_subset(
         raise DatasetError("a subset can only be written to a local folder", where=target_uri, hint="like file:///lake")
 
     def write(made: Path) -> DatasetVersion:
+        before = fingerprint(dataset)  # which rows stay and their copy are two readings
         if spark is None:
             with engine() as con, reading(dataset):
                 kept = _write_files(open_source(dataset, con), Passing(snapshot, passing_groups), made, con)
@@ -80,6 +81,8 @@ def write_subset(
         if not kept:
             raise DatasetError("no row passes, so there is no subset", where=dataset.uri, hint="record consent first")
         if expected is not None and measure(dataset)[0].digest != expected.digest:
+            raise changed(dataset.uri)
+        if fingerprint(dataset) != before:
             raise changed(dataset.uri)
         return _measured(made)
 

@@ -136,3 +136,28 @@ def test_rows_without_a_category_are_left_out(tmp_path: Path, copied_by: list[st
     write_subset(source, snapshot(tmp_path, {"a": 1}), {1}, f"{tmp_path}/o.parquet")
     assert parquet.read_table(tmp_path / "o.parquet")["n"].to_pylist() == [0, 3]
     assert copied_by == ["duckdb"]
+
+
+def test_whoever_swaps_the_file_between_choosing_and_copying_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, target = tmp_path / "t.parquet", tmp_path / "o.parquet"
+    parquet.write_table(pa.table({"account_id": ["good", "bad"]}), path)
+    ours, choose, copy = path.read_bytes(), subset_parquet._staying, subset_parquet._with_duckdb
+
+    def then_swapped(*given: Any) -> Any:
+        chosen = choose(*given)
+        parquet.write_table(pa.table({"account_id": ["bad", "good"]}), path)
+        return chosen
+
+    def then_back(*given: Any) -> Any:
+        kept = copy(*given)
+        path.write_bytes(ours)
+        return kept
+
+    monkeypatch.setattr(subset_parquet, "_staying", then_swapped)
+    monkeypatch.setattr(subset_parquet, "_with_duckdb", then_back)
+    source = dataset(str(path), "account_id")
+    with pytest.raises(DatasetError, match="changed while"):
+        write_subset(source, snapshot(tmp_path, {"good": 1}), {1}, str(target))
+    assert not target.exists()
