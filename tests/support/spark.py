@@ -45,10 +45,10 @@ def running(master: str, folder: Path, **conf: str) -> Iterator[Spark]:
         SparkSession.getActiveSession().stop()
 
 
-def missing() -> None:
-    """Say that there is no Spark: fail where there must be one."""
+def missing(why: str = "") -> None:
+    """Say that there is no Spark: fail where there must be one, and say why."""
     if os.environ.get("CI") == "true":
-        pytest.fail(NO_SPARK)
+        pytest.fail(f"{NO_SPARK}\n{why}")
     pytest.skip(NO_SPARK)
 
 
@@ -81,12 +81,12 @@ class Cluster:
         for process in self._started:
             process.wait(30)
 
-    def _run(self, name: str, what: str, *words: str) -> None:
+    def _run(self, name: str, what: str, *words: str, memory: str = "256m") -> None:
         import pyspark
 
         home = Path(pyspark.__file__).parent
-        environ = os.environ | {"SPARK_HOME": str(home), "SPARK_LOCAL_IP": "127.0.0.1", "SPARK_DAEMON_MEMORY": "256m"}
-        environ["PYSPARK_PYTHON"] = sys.executable
+        environ = os.environ | {"SPARK_HOME": str(home), "SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": sys.executable}
+        environ["SPARK_DAEMON_MEMORY"] = memory
         with (self.folder / f"{name}.log").open("wb") as log:
             command = [str(home / "bin" / "spark-class"), f"org.apache.spark.deploy.{what}", *words]
             started = subprocess.Popen(command, env=environ, stdout=log, stderr=subprocess.STDOUT)
@@ -99,7 +99,7 @@ class Cluster:
         conf["spark.sql.warehouse.dir"] = str(self.folder / "warehouse")
         words = [word for name, value in conf.items() for word in ("--conf", f"{name}={value}")]
         server = "org.apache.spark.sql.connect.service.SparkConnectServer"
-        self._run("connect", "SparkSubmit", "--master", "local[2]", *words, "--class", server, "spark-internal")
+        self._run("connect", "SparkSubmit", "--master", "local[2]", *words, "--class", server, "spark-internal", memory="1g")
         self._await("Spark Connect", lambda: _listens(port))
         return f"sc://127.0.0.1:{port}"
 
@@ -111,7 +111,8 @@ class Cluster:
             if true():
                 return
             if any(process.poll() is not None for process in self._started):
-                missing()
+                ends = [f"{log.name}: ...{log.read_text()[-2000:]}" for log in sorted(self.folder.glob("*.log"))]
+                missing("\n".join(ends))
             time.sleep(0.1)
         raise TimeoutError(what)
 
