@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+import traceback
 from importlib import import_module
 
 from benchmarks._common import Row
@@ -31,12 +32,22 @@ ALL = (
 )
 
 
+def measured(name: str) -> list[Row]:
+    """Run a benchmark; one that fails is a bar missed, and the others are still measured."""
+    try:
+        found: list[Row] = import_module(f"benchmarks.{name}").main()
+    except Exception:  # noqa: BLE001 of whatever kind
+        traceback.print_exc()
+        return [{"what": f"{name} did not end", "measured": 1.0, "bar": 0.0, "unit": "", "note": "see stderr"}]
+    return found
+
+
 def run(arguments: list[str]) -> int:
     """Run all; a row's `ok` may be false for a reason of its own."""
     only = arguments[arguments.index("--only") + 1].split(",") if "--only" in arguments else ALL
     as_json, rows = "--json" in arguments, list[Row]()
     for name in only:
-        for row in import_module(f"benchmarks.{name}").main():
+        for row in measured(name):
             row["ok"] = bool(row.get("ok", True)) and float(str(row["measured"])) <= float(str(row["bar"]))
             rows.append({**row, "of": name})
             if not as_json:

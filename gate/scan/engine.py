@@ -46,6 +46,7 @@ def engine() -> Iterator[Backend]:
             autoload_known_extensions=False,
             **limit,
         )
+        con.raw_sql("SET enable_progress_bar_print = false")  # on stdout, it would be, in a notebook say
         try:
             yield con
         finally:
