@@ -65,14 +65,15 @@ def picture(rows: Sequence[Row]) -> str:
             f"{said}</text>"
         )
     for number, row in enumerate(rows):
-        y, part = TOP + LINE * number, float(str(row["measured"])) / float(str(row["bar"]))
+        measured, bar = float(str(row["measured"])), float(str(row["bar"]))
+        y, part = TOP + LINE * number, measured / bar if bar else MOST * measured
         colour = "#1b7f5c" if row["ok"] else "#c2410c"
-        what, measured = escape(str(row["what"])[:68]), f"{float(str(row['measured'])):.3g} {unit(row)}"
+        what, told = escape(str(row["what"])[:68]), f"{measured:.3g} {unit(row)}"
         end = place(part)
         parts += [
             f'<text x="{LABEL - 10}" y="{y + 12}" text-anchor="end" fill="#111827">{what}</text>',
             f'<rect x="{LABEL}" y="{y + 2}" width="{max(end - LABEL, 2):.0f}" height="{LINE - 8}" fill="{colour}"/>',
-            f'<text x="{end + 6:.0f}" y="{y + 12}" fill="{colour}">{measured}</text>',
+            f'<text x="{end + 6:.0f}" y="{y + 12}" fill="{colour}">{told}</text>',
         ]
     return "\n".join([*parts, "</svg>", ""])
 

@@ -36,8 +36,8 @@ class TagDatasetOperator(BaseOperator):
         dataset: see `gate.airflow.dataset`; its URI may hold Jinja.
         declare: category words you vouch for: audio, video, chat, telemetry, education_record, phi, or none.
         made_from: the datasets it was made from, beside those that lineage knows of; URIs may hold Jinja.
-        engine: where the files are looked into: `duckdb` (default) in the worker, `spark` on executors. The digest and
-            contracts are the worker's in both cases.
+        engine: where files are looked into and their contracts checked: `duckdb` (default) in the worker, `spark` on
+            executors; the digest is the worker's in both cases. A table of PostgreSQL is looked into where it is.
         spark_conn_id: for `spark`: Airflow connection of the cluster; default: `GATE_SPARK`.
         gate_conn_id: Airflow connection of the gate.
 

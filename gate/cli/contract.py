@@ -12,23 +12,27 @@ from gate.domain.contract import Outcome, Severity
 if TYPE_CHECKING:
     from gate.domain.contract import ContractOutcome, RuleOutcome
     from gate.domain.dataset import Dataset
+    from gate.scan.spark.cluster import Spark
 
 CODES = {None: 0, Outcome.PASSED: 0, Outcome.FAILED: 1, Outcome.ERRORED: 4}
 
 
-def check_contract(dataset: Dataset, categories: Sequence[str], rules: Path | None, *, as_json: bool) -> int:
+def check_contract(
+    dataset: Dataset, categories: Sequence[str], rules: Path | None, spark: Spark | None, *, as_json: bool
+) -> int:
     """Check the contracts, print the outcomes, and return the exit code.
 
     Raises:
         InputError: an unknown category, a rule that cannot be read, or Great Expectations is not installed.
         DatasetError: the dataset cannot be read.
+        CannotDecide: the engine failed.
     """
     from gate.domain.instants import utc_now
     from gate.scan.contracts.checking import check_dataset_contract
     from gate.service.tagging import parse_categories
 
     words = sorted(category.value for category in parse_categories(categories))
-    found = check_dataset_contract(dataset, words, utc_now(), rules)
+    found = check_dataset_contract(dataset, words, utc_now(), rules, spark=spark)
     if as_json:
         say_json(found.to_dict())
     else:

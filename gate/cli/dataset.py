@@ -86,6 +86,10 @@ def contract(
     rules: Annotated[
         Path | None, typer.Option("--rules", help="Folder of category files; default: those shipped.", exists=True)
     ] = None,
+    engine: Annotated[str | None, typer.Option("--engine", help="What reads: duckdb (default) or spark.")] = None,
+    spark: Annotated[
+        str | None, typer.Option("--spark", help="Spark's master; default: GATE_SPARK, else as spark-submit says.")
+    ] = None,
     as_json: bool = JSON,
 ) -> None:
     """Check what the contracts of these categories ask of the dataset's tables. Nothing is recorded.
@@ -93,8 +97,9 @@ def contract(
     Exit code 0: all passed, or nothing to check; 1: something failed; 4: something could not be checked.
     """
     from gate.cli.contract import check_contract
+    from gate.scan.spark.cluster import engine_named
 
-    code = check_contract(named(uri, account, None), category, rules, as_json=as_json)
+    code = check_contract(named(uri, account, None), category, rules, engine_named(engine, spark), as_json=as_json)
     if code:
         raise typer.Exit(code)
 

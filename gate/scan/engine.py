@@ -15,6 +15,7 @@ from gate.errors import CannotDecide, DatasetError, InputError
 from gate.scan.location import FileRef, filesystem
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from ibis.backends.duckdb import Backend
 
 MEMORY = "GATE_SCAN_MEMORY"
@@ -85,6 +86,21 @@ def reading(dataset: Dataset) -> Iterator[None]:
         named = _FILE.search(text := str(error))
         path = named[named.lastindex or 0] if named else dataset.uri
         raise DatasetError(_what(text.replace(path, "")), where=Path(path).name, hint=_HINT) from None
+
+
+def arrow_batches(query: str, con: Backend, rows: int) -> Iterator[pa.RecordBatch]:
+    """Yield what a query finds, about so many rows at a time; within `reading`, which tells what is wrong with a row.
+
+    Raises:
+        duckdb.Error: where Arrow's reader hides it in an error of its own.
+    """
+    import duckdb
+    import pyarrow as pa
+
+    try:
+        yield from con.con.sql(query).to_arrow_reader(rows)  # Ibis 12 asks DuckDB 2 for an old name
+    except (OSError, pa.ArrowException) as error:
+        raise duckdb.Error(str(error)) from None
 
 
 def literal(text: str) -> str:

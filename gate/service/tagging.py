@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from importlib.util import find_spec
@@ -15,7 +16,7 @@ from gate.domain.run import TaskRun
 from gate.domain.words import Category, TagSource
 from gate.errors import InputError
 from gate.ledger.store import Transaction
-from gate.scan.contracts.checking import check_dataset_contract
+from gate.scan.contracts.checking import Held, check_held_contract
 from gate.scan.copying import at_hand
 from gate.scan.detect.examination import Examination, examine
 from gate.scan.spark.cluster import Spark
@@ -76,7 +77,7 @@ def tag_dataset(
         resolve: a person's answer to everything that is asked about this version: category words, or `none` for
             nothing beyond what is on record.
         contracts: check the data contracts of what is declared and found, where Great Expectations is installed.
-        spark: look into the files on its executors.
+        spark: look into the files, and check their contracts, on its executors.
 
     Returns:
         Everything recorded of this version so far, this tag included. Tagging twice with the same words adds nothing.
@@ -84,19 +85,14 @@ def tag_dataset(
     Raises:
         InputError: an unknown category; or an answer to nothing, or by nobody who may answer.
         DatasetError: missing, empty, unreadable, or changing while it is read.
+        CannotDecide: the engine or the table's database failed.
         LineageUnavailable: nobody can say now what it was made from.
     """
-    from gate.scan.sql.sampling import examine_table
-
     declared, answer, contract = parse_categories(declare), parse_categories(resolve), None
-    if is_table(dataset):  # version and sample in one snapshot; its contract would be of another one
-        measured, seen = examine_table(dataset)
-    else:
-        with at_hand(dataset, shared=spark is not None) as (here, measured):
-            seen = examine(here, spark)
-            if contracts and _checkable():
-                words = sorted(declared | answer | seen.categories - {Category.NONE})
-                contract = check_dataset_contract(here, words, service.clock())
+    with _looked_into(dataset, spark) as (held, measured, seen):
+        if contracts and _checkable():
+            words = sorted(declared | answer | seen.categories - {Category.NONE})
+            contract = check_held_contract(held, words, service.clock(), spark=spark)
     version = replace(measured, subset_of=None if source is None else source.dataset.uri)
     statement = TagStatement(
         version,
@@ -114,6 +110,20 @@ def tag_dataset(
         contract=contract,
     )
     return service.record_tag(statement, by=by, via=via)
+
+
+@contextmanager
+def _looked_into(dataset: Dataset, spark: Spark | None) -> Iterator[tuple[Held, DatasetVersion, Examination]]:
+    """Give what of a dataset stays as it is while it is looked into: the files at hand, or a table's snapshot."""
+    from gate.scan.sql.sampling import examine_table
+    from gate.scan.sql.snapshot import snapshot
+
+    if is_table(dataset):
+        with snapshot(dataset) as table:
+            yield table, *examine_table(table)
+    else:
+        with at_hand(dataset, shared=spark is not None) as (here, measured):
+            yield here, measured, examine(here, spark)
 
 
 def record_tag(service: Service, statement: TagStatement, *, by: str, via: str) -> Tagged:

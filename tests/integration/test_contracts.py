@@ -23,7 +23,7 @@ from gate.demo.lake import make_lake
 from gate.domain.contract import ContractOutcome, Outcome
 from gate.domain.dataset import dataset
 from gate.errors import DatasetError, InputError
-from gate.scan.contracts import checking
+from gate.scan.contracts import on_files
 from gate.scan.contracts.checking import check_contract, check_dataset_contract, sql_table
 from gate.scan.contracts.rules import bind
 from gate.scan.contracts.suite import Column, contract_suite
@@ -280,7 +280,7 @@ def test_no_rows_are_nothing_to_check(tmp_path: Path) -> None:
 
 def test_batches_are_added_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Shares are of all rows: a batch that alone would be short of senders changes nothing."""
-    monkeypatch.setattr(checking, "ROWS", 10)
+    monkeypatch.setattr(on_files, "ROWS", 10)
     rows = [GOOD | {"sent_at": "2026-01-01T00:00:00Z", "sender": None if n < 4 else "host"} for n in range(40)]
     (tmp_path / "chat.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     found = checked(tmp_path / "chat.jsonl", "account_id", "chat")

@@ -94,14 +94,18 @@ OVER_CONNECT = """
 import sys, warnings
 from pathlib import Path
 warnings.simplefilter("ignore")
+from datetime import UTC, datetime
 from gate.domain.dataset import dataset
 from gate.scan.census import take_census
+from gate.scan.contracts.checking import check_dataset_contract
 from gate.scan.spark.cluster import Spark
 from gate.scan.subset import write_subset
 spark, lake, out = Spark(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
 for kind in ("parquet", "csv"):
     take_census(dataset(f"{lake}/{kind}", "account_id"), out / f"{kind}.parquet", spark)
 write_subset(dataset(f"{lake}/csv", "account_id"), f"{lake}/snapshot.parquet", {1}, str(out / "there"), spark=spark)
+found = check_dataset_contract(dataset(f"{lake}/csv", "account_id"), ["chat"], datetime.now(UTC), spark=spark)
+assert [(rule.rule, rule.outcome, rule.empty) for rule in found.rules] == [("account", "failed", 80)], found
 """
 
 

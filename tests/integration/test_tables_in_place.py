@@ -290,7 +290,8 @@ def test_detection_finds_in_a_table_what_it_finds_in_a_file(database: Database, 
     database.run(f"CREATE TABLE {table} (account_id text, sender text, sent_at timestamptz, message text)")
     database.run(f"INSERT INTO {table} VALUES (%s, %s, %s, %s)", said)
     parquet.write_table(pa.table(dict(zip(names, zip(*said, strict=True), strict=True))), tmp_path / "t.parquet")
-    version, seen = examine_table(database.dataset(table))
+    with snapshot(database.dataset(table)) as now:
+        version, seen = examine_table(now)
     assert seen == examine(dataset(str(tmp_path / "t.parquet"), "account_id"))
     assert seen.categories == {Category.CHAT}
     assert version == measure(version.dataset)[0]

@@ -85,7 +85,11 @@ class Cluster:
         import pyspark
 
         home = Path(pyspark.__file__).parent
-        environ = os.environ | {"SPARK_HOME": str(home), "SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": sys.executable}
+        environ = os.environ | {
+            "SPARK_HOME": str(home),
+            "SPARK_LOCAL_IP": "127.0.0.1",
+            "PYSPARK_PYTHON": sys.executable,
+        }
         environ["SPARK_DAEMON_MEMORY"] = memory
         with (self.folder / f"{name}.log").open("wb") as log:
             command = [str(home / "bin" / "spark-class"), f"org.apache.spark.deploy.{what}", *words]
@@ -99,7 +103,9 @@ class Cluster:
         conf["spark.sql.warehouse.dir"] = str(self.folder / "warehouse")
         words = [word for name, value in conf.items() for word in ("--conf", f"{name}={value}")]
         server = "org.apache.spark.sql.connect.service.SparkConnectServer"
-        self._run("connect", "SparkSubmit", "--master", "local[2]", *words, "--class", server, "spark-internal", memory="1g")
+        self._run(
+            "connect", "SparkSubmit", "--master", "local[2]", *words, "--class", server, "spark-internal", memory="1g"
+        )
         self._await("Spark Connect", lambda: _listens(port))
         return f"sc://127.0.0.1:{port}"
 

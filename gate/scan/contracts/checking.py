@@ -7,26 +7,22 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from gate.domain.contract import ContractOutcome
 from gate.domain.dataset import Dataset
 from gate.errors import CannotDecide, InputError
-from gate.scan.contracts.frames import Ready, Wanted, each_pandas, each_spark, ready_pandas, ready_spark
-from gate.scan.contracts.rules import Bound, bind
-from gate.scan.contracts.suite import Column, great_expectations
-from gate.scan.contracts.tables import open_tables
-from gate.scan.contracts.tally import NO_RULES, Tally
+from gate.scan.contracts.batches import Batches, add_frame, context, metric, sql_columns
+from gate.scan.contracts.rules import bind
+from gate.scan.contracts.suite import great_expectations
+from gate.scan.contracts.tally import Tally
+from gate.scan.spark.cluster import Spark
+from gate.scan.sql.address import is_table
 
-ROWS = 250_000  # of a dataset that are in memory at a time
-NO_TABLES = "its files are no tables of one format"
-_SQL = {
-    "text": ("TEXT", "VARCHAR", "CHAR", "CHARACTER", "NVARCHAR", "NCHAR", "CLOB", "STRING"),
-    "whole": ("INTEGER", "BIGINT", "SMALLINT"),
-    "number": ("NUMERIC", "DECIMAL", "REAL", "FLOAT", "DOUBLE", "DOUBLE_PRECISION"),
-    "moment": ("TIMESTAMP", "DATETIME", "DATE"),
-    "list": ("ARRAY",),
-}
+if TYPE_CHECKING:
+    from gate.scan.sql.snapshot import SqlSnapshot
+
+Held: TypeAlias = "Dataset | SqlSnapshot"
 
 
 def check_contract(
@@ -49,51 +45,64 @@ def check_contract(
     gx, words = great_expectations(), tuple(sorted(set(categories)))
     engine, held = _engine_of(data)
     if engine == "sql":
-        columns = _sql_columns(held)
+        columns = sql_columns(held)
         tally = Tally(bind(words, columns, account, rules))
-        tally.rows = int(_metric(held, "BatchRowCount"))
+        tally.rows = int(metric(held, "BatchRowCount"))
         tally.add(held, columns, now, engine)
         return tally.outcome(words, now, gx.__version__)
     tally = Tally(bind(words, map(str, held.columns), account, rules))
-    with _context(gx) as context, _failing() if engine == "spark" else nullcontext():
+    with context(gx) as own, _failing() if engine == "spark" else nullcontext():
         tally.rows = len(held) if engine == "pandas" else held.count()
-        _add_frame(tally, _Batches(context, engine), held, account, now)
+        add_frame(tally, Batches(own, engine), held, account, now)
     return tally.outcome(words, now, gx.__version__)
 
 
 def check_dataset_contract(
-    dataset: Dataset, categories: Iterable[str], now: datetime, rules: Path | None = None
+    dataset: Dataset,
+    categories: Iterable[str],
+    now: datetime,
+    rules: Path | None = None,
+    *,
+    spark: Spark | None = None,
 ) -> ContractOutcome:
     """Check the contracts of the categories on every row of a dataset's tables; nothing is recorded.
 
-    Only the columns that rules are about are read, 250,000 rows at a time. CSV is text, which counts as numbers or
-    moments where it reads as such.
+    Only the columns that rules are about are read: of files 250,000 rows at a time, into pandas, or by Spark's
+    executors; a table of PostgreSQL is checked where it is. CSV is text, which counts as numbers or moments where it
+    reads as such.
 
     Args:
         dataset: what to check; an account column it names is checked, another locator is not a column's matter.
         categories: category words.
         now: the instant that ages are measured from.
         rules: a folder of categories' files instead of those shipped.
+        spark: read files on its executors, and have it check them.
 
     Raises:
         InputError: Great Expectations is not installed, or a rule cannot be read.
         DatasetError: missing, empty, unreadable, no such account column.
+        CannotDecide: the engine failed.
     """
+    from gate.scan.sql.snapshot import snapshot
+
+    with snapshot(dataset) if is_table(dataset) else nullcontext(dataset) as held:
+        return check_held_contract(held, categories, now, rules, spark=spark)
+
+
+def check_held_contract(
+    held: Held, categories: Iterable[str], now: datetime, rules: Path | None = None, *, spark: Spark | None = None
+) -> ContractOutcome:
+    """Check the contracts on what stays as it is meanwhile: a table's snapshot, or files at hand; as above."""
+    from gate.scan.contracts.on_files import check_files
+    from gate.scan.contracts.on_spark import check_on_spark
+    from gate.scan.contracts.on_table import check_table
+
     words = tuple(sorted(set(categories)))
-    account = dataset.account.value if dataset.account.kind == "column" else None
-    with open_tables(dataset) as opened:
-        if opened is None:
-            return ContractOutcome(words, (), 0, now, note=NO_TABLES)
-        tally = Tally(bind(words, opened.names, account, rules))
-        if not tally.bounds:
-            return ContractOutcome(words, (), 0, now, note=NO_RULES)
-        gx = great_expectations()
-        with _context(gx) as context:
-            batches = _Batches(context, "pandas")
-            for frame in opened.frames(sorted({bound.column for bound in tally.bounds}), ROWS):
-                tally.rows += len(frame)
-                _add_frame(tally, batches, frame, account, now)
-    return tally.outcome(words, now, gx.__version__)
+    if not isinstance(held, Dataset):
+        return check_table(held, words, now, rules)
+    if spark is not None:
+        return check_on_spark(held, words, now, rules, spark)
+    return check_files(held, words, now, rules)
 
 
 def sql_table(url: str, table: str) -> Any:
@@ -109,8 +118,8 @@ def sql_table(url: str, table: str) -> Any:
     gx = great_expectations()
     from great_expectations.datasource.fluent.interfaces import TestConnectionError
 
-    with _context(gx) as context:
-        sources = context.data_sources
+    with context(gx) as own:
+        sources = own.data_sources
         special = {"sqlite": sources.add_sqlite, "postgresql": sources.add_postgres}
         add = special.get(re.split(r"\W", url)[0], sources.add_sql)
         try:
@@ -118,38 +127,6 @@ def sql_table(url: str, table: str) -> Any:
         except TestConnectionError:  # its words may hold a password
             raise InputError("is no table that can be reached", where=table[:100], hint="check URL and name") from None
         return asset.add_batch_definition_whole_table("all").get_batch()
-
-
-@contextmanager
-def _context(gx: Any) -> Iterator[Any]:
-    """Make a context that lives in memory and draws nothing on the terminal; the process' own one stands afterwards."""
-    from great_expectations.data_context.data_context.context_factory import project_manager
-    from great_expectations.exceptions.exceptions import DataContextRequiredError
-
-    try:
-        before = project_manager.get_current_project()
-    except DataContextRequiredError:
-        before = None
-    try:
-        context = gx.get_context(mode="ephemeral")
-        context.variables.progress_bars = {"globally": False}
-        yield context
-    finally:
-        if before is not None:  # a batch of `sql_table` needs one
-            project_manager.set_project(before)
-
-
-class _Batches:
-    """Makes batches of frames."""
-
-    def __init__(self, context: Any, engine: str) -> None:
-        sources = context.data_sources
-        source = sources.add_spark("frames") if engine == "spark" else sources.add_pandas("frames")
-        self._all = source.add_dataframe_asset("frame").add_batch_definition_whole_dataframe("all")
-        self.engine = engine
-
-    def of(self, frame: Any) -> Any:
-        return self._all.get_batch({"dataframe": frame})
 
 
 def _engine_of(data: Any) -> tuple[str, Any]:
@@ -171,38 +148,6 @@ def _engine_of(data: Any) -> tuple[str, Any]:
     )
 
 
-def _sql_columns(batch: Any) -> dict[str, Column]:
-    return {column.name: _sql_column(column.type) for column in _metric(batch, "BatchColumnTypes")}
-
-
-def _sql_column(kind: Any) -> Column:
-    """Read a column's type: of some databases GX tells its text, of others SQLAlchemy's type."""
-    if isinstance(kind, str):
-        told = kind.upper()
-        words = {"ARRAY"} if "[" in told else {re.split(r"\W", told)[0]}
-        zoned = "WITH TIME ZONE" in told
-    else:
-        words = {one.__name__.upper() for one in type(kind).__mro__}
-        zoned = bool(getattr(kind, "timezone", False))
-    family = next((family for family, names in _SQL.items() if not words.isdisjoint(names)), "other")
-    return Column(family, zoned, str(kind) if isinstance(kind, str) else "")
-
-
-def _metric(batch: Any, name: str) -> Any:
-    """Return one of GX's metrics of a whole batch.
-
-    Raises:
-        CannotDecide: the database failed.
-    """
-    from great_expectations import metrics
-    from great_expectations.metrics.metric_results import MetricErrorResult
-
-    found = batch.compute_metrics(getattr(metrics, name)())
-    if isinstance(found, MetricErrorResult):
-        raise CannotDecide("the database could not tell the table's columns and rows", where="batch")
-    return found.value
-
-
 @contextmanager
 def _failing() -> Iterator[None]:
     """Say that Spark failed, without its words, which may quote a value."""
@@ -213,29 +158,3 @@ def _failing() -> Iterator[None]:
         yield
     except (PySparkException, Py4JError):
         raise CannotDecide("Spark could not read the frame", where="batch", hint="see its log") from None
-
-
-def _add_frame(tally: Tally, batches: _Batches, frame: Any, account: str | None, now: datetime) -> None:
-    """Validate a frame; lists of accounts are a part of their own, with one row for each account."""
-    make, each = (ready_spark, each_spark) if batches.engine == "spark" else (ready_pandas, each_pandas)
-    ready: Ready = make(frame, _wanted(tally.bounds))
-    if account is None or ready.columns.get(account, Column("text")).family != "list":
-        tally.add(batches.of(ready.frame), ready.columns, now, batches.engine)
-        return
-    single: Ready = make(each(ready.frame, account), {account: ()})
-    tally.add(batches.of(single.frame), single.columns, now, batches.engine, lambda bound: bound.rule.kind == "account")
-    tally.add(batches.of(ready.frame), ready.columns, now, batches.engine, lambda bound: bound.rule.kind != "account")
-
-
-def _wanted(bounds: Iterable[Bound]) -> Wanted:
-    wanted: dict[str, set[str]] = {}
-    for bound in bounds:
-        families = wanted.setdefault(bound.column, set())
-        match bound.rule.kind:
-            case "range":
-                families.add("number")
-            case "time":
-                families.add("moment")
-            case "type":
-                families.add("number" if bound.rule.family == "whole" else bound.rule.family)
-    return wanted

@@ -126,6 +126,8 @@ _SPARK = {
 }
 
 
+_A_NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
+_A_WHOLE_NUMBER = "^[+-]?[0-9]{1,18}$"
 _ZONELESS = ("string", "timestamp_ntz", "date")
 
 
@@ -138,6 +140,8 @@ def ready_spark(frame: Any, wanted: Wanted) -> Ready:
             read = kept.withColumn(name, _instants(kept[_quoted(name)]))
             if not _lost(kept, read, name):
                 kept = read
+        if not {"number", "moment"}.isdisjoint(wanted[name]) and kept.schema[name].dataType.typeName() == "string":
+            kept = _numbers(kept, name)
     return Ready(kept, {name: _spark_column(kept.schema[name].dataType.typeName()) for name in names})
 
 
@@ -152,6 +156,17 @@ def _instants(column: Any) -> Any:
     return functions.try_to_timestamp(
         functions.when(zoned, text).when(text.rlike("^[0-9]{4}-[0-9]{2}-[0-9]{2}$"), day).otherwise(other)
     )
+
+
+def _numbers(frame: Any, name: str) -> Any:
+    """Read a column of text as numbers, unless there is text that reads as none."""
+    from pyspark.sql import functions
+
+    column = functions.trim(frame[_quoted(name)])
+    odd, broken = frame.agg(
+        *(functions.count_if(~column.rlike(pattern)) for pattern in (_A_NUMBER, _A_WHOLE_NUMBER))
+    ).first()
+    return frame if odd else frame.withColumn(name, column.cast("double" if broken else "bigint"))
 
 
 def _lost(before: Any, after: Any, name: str) -> bool:

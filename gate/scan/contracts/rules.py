@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gate.domain.contract import Severity
+from gate.domain.dataset import Dataset
 from gate.errors import InputError
 from gate.scan.detect.names import Words, words_of
 from gate.scan.detect.signals import compiled, documents
@@ -60,6 +61,11 @@ class Bound:
     def key(self) -> tuple[str, str, str]:
         """What tells it apart: category, rule, column."""
         return self.rule.category, self.rule.id, self.column
+
+
+def account_column(dataset: Dataset) -> str | None:
+    """Return the column that names accounts; another locator is no column's matter."""
+    return dataset.account.value if dataset.account.kind == "column" else None
 
 
 def bind(

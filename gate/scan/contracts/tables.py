@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gate.domain.dataset import Dataset
-from gate.scan.engine import engine, reading
+from gate.scan.engine import arrow_batches, engine, reading
 from gate.scan.tables import open_source, whole_rows
 
 if TYPE_CHECKING:
@@ -41,8 +41,7 @@ class Opened:
         kept = {pa.int64(): pd.Int64Dtype(), pa.int32(): pd.Int32Dtype(), pa.bool_(): pd.BooleanDtype()}
         with reading(self.dataset):
             query = self.con.compile(self.table.select(*columns))
-            reader = self.con.con.sql(query).to_arrow_reader(rows)  # Ibis 12 asks DuckDB 2 for an old name
-            for batches in _gathered(reader, rows):
+            for batches in _gathered(arrow_batches(query, self.con, rows), rows):
                 yield pa.Table.from_batches(batches).to_pandas(types_mapper=kept.get)
 
 

@@ -14,6 +14,7 @@ from gate.scan.contracts.rules import Bound
 from gate.scan.contracts.suite import Column, suite_digest, suite_of
 
 NO_ROWS = "there are no rows"
+NO_TABLES = "its files are no tables of one format"
 NO_RULES = "no rule of these categories is about its columns"
 _RAISED = re.compile(r"^(?:\w+\.)*(\w+(?:Error|Exception))\b", re.MULTILINE)
 _NOT_NULL = "expect_column_values_to_not_be_null"
@@ -60,6 +61,11 @@ class Tally:
     bounds: Sequence[Bound]
     rows: int = 0
     _counts: dict[tuple[str, ...], _Count] = field(default_factory=dict)
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that rules are about."""
+        return sorted({bound.column for bound in self.bounds})
 
     def add(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -38,7 +38,7 @@ def examined(dataset: Dataset, files: Sequence[FileRef], spark: Spark) -> list[F
 def _looking(files: tuple[FileRef, ...]) -> Task:
     here = [name for name, _ in installed()]
 
-    def look(file: FileRef, place: int) -> Mapping[str, Any]:
+    def look(file: FileRef, place: int) -> Iterable[Mapping[str, Any]]:
         try:
             there = [name for name, _ in installed()]
             if there != here:  # whoever lacks one finds less
@@ -47,7 +47,7 @@ def _looking(files: tuple[FileRef, ...]) -> Task:
             seen = examine_file(file, load_signals())
         except RecogniserError as error:
             raise CannotDecide(error.message, where=error.where, hint=error.hint) from None
-        return {FILE: [place], _SEEN: [json.dumps(asdict(seen))]}
+        return [{FILE: [place], _SEEN: [json.dumps(asdict(seen))]}]
 
     return per_file(files, look, {FILE: "int64", _SEEN: "string"})
 

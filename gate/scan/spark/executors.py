@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,11 +28,21 @@ if TYPE_CHECKING:
 MEMORY = "1GB"  # of DuckDB in one task; it spills beyond
 PROBLEM, SHAPE, KEPT = "gate_problem", "gate_shape", "gate_kept"
 _ERRORS = {one.__name__: one for one in (DatasetError, CannotDecide)}
-_TYPES = {"string": "string", "list": "array<string>", "int64": "bigint"}  # ours, and Spark's
+_TYPES = {  # ours, and Spark's
+    "string": "string",
+    "list": "array<string>",
+    "int64": "bigint",
+    "double": "double",
+    "bool": "boolean",
+    "date": "date",
+    "moment": "timestamp_ntz",
+    "instant": "timestamp",
+    "bytes": "binary",
+}
 
 Batches = Iterator["pa.RecordBatch"]
-Work = Callable[[FileRef, int], Mapping[str, Any]]
-"""Does something with a file and its place; returns columns by name."""
+Work = Callable[[FileRef, int], Iterable[Mapping[str, Any]]]
+"""Does something with a file and its place; returns columns by name, in one part or more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +83,10 @@ class Reading:
 def shaping(layout: Layout, wanted: Wanted) -> Task:
     """Return the task that tells the shapes of JSON records, as JSON."""
 
-    def shapes(file: FileRef, _: int) -> Mapping[str, Any]:
-        with _restrained(layout) as con:
+    def shapes(file: FileRef, _: int) -> Iterable[Mapping[str, Any]]:
+        with restrained(layout) as con:
             found = json_shapes(json_objects([file], layout.format, con), wanted, con)
-        return {SHAPE: [json.dumps(shape) for shape in found]}
+        return [{SHAPE: [json.dumps(shape) for shape in found]}]
 
     return per_file(layout.files, shapes, {SHAPE: "string"})
 
@@ -88,11 +98,11 @@ def counting(how: Reading, account: str, category: str, rows: str) -> Task:
         for name, alias in ((how.wanted.account, account), (how.wanted.category, category))
     ]
 
-    def count(file: FileRef, place: int) -> Mapping[str, Any]:
-        with _restrained(how.layout) as con:
+    def count(file: FileRef, place: int) -> Iterable[Mapping[str, Any]]:
+        with restrained(how.layout) as con:
             query = f"SELECT {', '.join(taken)}, count(*) AS {rows} FROM ({how.query(file, con)}) GROUP BY ALL"  # noqa: S608 quoted
             found = con.con.sql(query).to_arrow_table()
-        return {name: found[name] for name in found.column_names} | {FILE: [place] * found.num_rows}
+        return [{name: found[name] for name in found.column_names} | {FILE: [place] * found.num_rows}]
 
     columns = {account: "list" if how.listed else "string", category: "string", FILE: "int64", rows: "int64"}
     return per_file(how.layout.files, count, columns)
@@ -105,13 +115,13 @@ def cutting(layout: Layout, passing: Path, groups: Sequence[int], made: Path, *,
     file write the same, and what a killed one leaves is not in the subset.
     """
 
-    def cut(file: FileRef, place: int) -> Mapping[str, Any]:
+    def cut(file: FileRef, place: int) -> Iterable[Mapping[str, Any]]:
         who = Passing(str(passing), groups)
         path = made if single else made / file.path
         aside = made.parent / f"attempt-{uuid.uuid4().hex}"
         try:
             aside.mkdir()
-            with _restrained(layout) as con:
+            with restrained(layout) as con:
                 kept = write_part(open_layout(replace(layout, files=(file,)), con), 0, who, aside / path.name, con)
             if kept:
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -120,9 +130,25 @@ def cutting(layout: Layout, passing: Path, groups: Sequence[int], made: Path, *,
         except OSError as error:
             hint = "Spark's executors must run as this user and see this folder; or use DuckDB"
             raise CannotDecide(f"cannot be written: {error.strerror}", where=str(made.parent), hint=hint) from None
-        return {FILE: [place], KEPT: [kept]}
+        return [{FILE: [place], KEPT: [kept]}]
 
     return per_file(layout.files, cut, {FILE: "int64", KEPT: "int64"})
+
+
+def _arrow_types() -> dict[str, pa.DataType]:
+    import pyarrow as pa
+
+    return {
+        "string": pa.string(),
+        "list": pa.list_(pa.string()),
+        "int64": pa.int64(),
+        "double": pa.float64(),
+        "bool": pa.bool_(),
+        "date": pa.date32(),
+        "moment": pa.timestamp("us"),
+        "instant": pa.timestamp("us", "UTC"),
+        "bytes": pa.binary(),
+    }
 
 
 def raise_problem(problem: str) -> NoReturn:
@@ -146,18 +172,23 @@ def per_file(files: Sequence[FileRef], work: Work, columns: Mapping[str, str]) -
     def run(batches: Batches) -> Batches:
         import pyarrow as pa
 
-        types = {"string": pa.string(), "list": pa.list_(pa.string()), "int64": pa.int64()}
+        types = _arrow_types()
         schema = pa.schema([(PROBLEM, pa.string()), *((name, types[kind]) for name, kind in columns.items())])
+
+        def told(found: Mapping[str, Any]) -> list[pa.RecordBatch]:
+            batches: list[pa.RecordBatch] = pa.table(dict(found), schema=schema).to_batches()
+            return batches
+
         for batch in batches:
             for place in batch.column(0).to_pylist():
                 try:
                     _check_version(version)
                     _check_seen(files[place])
-                    found = dict(work(files[place], place))
+                    for found in work(files[place], place):
+                        none = [None] * len(next(iter(found.values())))
+                        yield from told({PROBLEM: none, **found})
                 except GateError as error:
-                    found = {name: [None] for name in columns} | {PROBLEM: [json.dumps(error.to_dict())]}
-                found.setdefault(PROBLEM, [None] * len(next(iter(found.values()))))
-                yield from pa.table({name: found[name] for name in schema.names}, schema=schema).to_batches()
+                    yield from told({name: [None] for name in columns} | {PROBLEM: [json.dumps(error.to_dict())]})
 
     return Task(run, ", ".join(f"{name} {_TYPES[kind]}" for name, kind in {PROBLEM: "string", **columns}.items()))
 
@@ -187,7 +218,7 @@ def _check_seen(file: FileRef) -> None:
 
 
 @contextmanager
-def _restrained(layout: Layout) -> Iterator[Backend]:
+def restrained(layout: Layout) -> Iterator[Backend]:
     """Open DuckDB so that it leaves the executor's other tasks their part of the machine."""
     with engine() as con, reading(layout.dataset):
         con.raw_sql("SET threads = 1")

@@ -4,28 +4,27 @@ from __future__ import annotations
 
 from typing import Any
 
-from gate.domain.dataset import Dataset, DatasetVersion
+from gate.domain.dataset import DatasetVersion
 from gate.domain.words import Category
 from gate.scan.detect.examination import Examination
 from gate.scan.detect.rows import detect_rows
 from gate.scan.sql.content import table_manifest
-from gate.scan.sql.snapshot import SqlSnapshot, snapshot
+from gate.scan.sql.snapshot import SqlSnapshot
 
 SAMPLE = 1000  # rows
 _COLUMNS = 100  # named in an answer
 _SQL = "SELECT gate_row.* FROM {table} AS gate_row TABLESAMPLE BERNOULLI ({share}) REPEATABLE (0) LIMIT {sample}"
 
 
-def examine_table(dataset: Dataset) -> tuple[DatasetVersion, Examination]:
+def examine_table(now: SqlSnapshot) -> tuple[DatasetVersion, Examination]:
     """Return a table's version, and what a sample from all over it shows.
 
     Raises:
-        InputError, DatasetError, CannotDecide: as `snapshot`.
+        DatasetError, CannotDecide: as `snapshot`.
         RecogniserError: a recogniser of another package does not work.
     """
-    with snapshot(dataset) as now:
-        manifest, number = table_manifest(now)
-        rows = _sample(now, number)
+    manifest, number = table_manifest(now)
+    rows = _sample(now, number)
     found = detect_rows(rows)
     telling = [one for one in found.evidence if found.question or one.category in found.categories]
     return manifest.version, Examination(

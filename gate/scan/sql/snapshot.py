@@ -93,6 +93,12 @@ class SqlSnapshot:
 
         return ibis.postgres.from_connection(self.con).table(self.address.table, database=self.address.schema)
 
+    def export(self) -> str:
+        """Return the name by which other transactions of the database join this snapshot, as long as it is open."""
+        found = self.con.execute("SELECT pg_export_snapshot()").fetchone()
+        assert found is not None, "a function returns a row"
+        return str(found[0])
+
     def arrow(self, rows: Table) -> pa.Table:
         """Return rows of that table, or what is counted of them, fetched by and by.
 
@@ -116,6 +122,21 @@ class SqlSnapshot:
                     raise DatasetError("holds values that fit no column", where=self.dataset.uri, hint=hint) from None
                 batches.append(pa.record_batch(columns, schema))
         return pa.Table.from_batches(batches, schema)
+
+
+def connected_again(table: SqlSnapshot) -> psycopg.Connection:
+    """Connect to a table's database once more, outside of its transaction: SET TRANSACTION SNAPSHOT joins that.
+
+    Values are written the same way, and names without a schema are those of the table's.
+    """
+    from psycopg import sql
+
+    con = _connected(table.address)
+    schema = sql.Identifier(table.address.schema).as_string(con)
+    for name, value in {**_SETTINGS, "search_path": schema}.items():
+        con.execute("SELECT set_config(%s, %s, false)", (name, value))
+    con.commit()
+    return con
 
 
 @contextmanager
