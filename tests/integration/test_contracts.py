@@ -26,7 +26,7 @@ from gate.errors import DatasetError, InputError
 from gate.scan.contracts import on_files
 from gate.scan.contracts.checking import check_contract, check_dataset_contract, sql_table
 from gate.scan.contracts.rules import bind
-from gate.scan.contracts.suite import Column, contract_suite
+from gate.scan.contracts.suite import Column, contract_suite, great_expectations
 from gate.scan.contracts.tally import Tally
 from support.contract_suite import GOOD, KINDS, NOW, SECRET, SENT, ContractsInEveryEngine, not_passed, outcomes
 
@@ -90,7 +90,7 @@ class TestPandas(ContractsInEveryEngine):
         """A frame of which we were told a type too little: that the type is right does not answer the rule."""
         frame = pd.DataFrame({"reply_minutes": [1, -2]})
         tally = Tally(bind(["chat"], frame.columns, None))
-        gx = checking.great_expectations()
+        gx = great_expectations()
         asset = gx.get_context(mode="ephemeral").data_sources.add_pandas("lake").add_dataframe_asset("chat")
         batch = asset.add_batch_definition_whole_dataframe("all").get_batch({"dataframe": frame})
         tally.rows = 2
@@ -109,13 +109,13 @@ class TestPandas(ContractsInEveryEngine):
         assert not_passed(found) == {"reply-time": (Outcome.FAILED, 0, 1)}
 
     def test_a_batch_of_gx_is_taken_as_its_frame(self) -> None:
-        gx = checking.great_expectations()
+        gx = great_expectations()
         asset = gx.get_context(mode="ephemeral").data_sources.add_pandas("lake").add_dataframe_asset("chat")
         batch = asset.add_batch_definition_whole_dataframe("all").get_batch({"dataframe": pd.DataFrame([GOOD])})
         assert check_contract(batch, ["chat"], "account_id", NOW).outcome is Outcome.PASSED
 
     def test_the_context_of_the_process_stays_its_own(self) -> None:
-        gx = checking.great_expectations()
+        gx = great_expectations()
         mine = gx.get_context(mode="ephemeral")
         check_contract(pd.DataFrame([GOOD]), ["chat"], "account_id", NOW)
         frames = (
@@ -349,7 +349,7 @@ def test_a_share_of_what_is_no_text_is_none(tmp_path: Path) -> None:
 def test_the_suite_is_of_built_in_expectations_and_names_its_rules() -> None:
     columns = {name: Column("moment" if kind == "timestamp" else kind) for name, kind in KINDS.items()}
     suite = contract_suite(["chat"], columns, "account_id", NOW)
-    gx = checking.great_expectations()
+    gx = great_expectations()
     told = {(tuple(one.meta["rule"]), one.expectation_type, one.severity.value) for one in suite.expectations}
     assert (("chat", "account", "account_id"), "expect_column_values_to_not_be_null", "critical") in told
     assert (("chat", "sender", "sender"), "expect_column_values_to_not_be_null", "warning") in told

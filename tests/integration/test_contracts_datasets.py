@@ -170,18 +170,25 @@ def con() -> Iterator[Any]:
         use_logins(lambda host, port: {})
 
 
+ODD = 'of "calls": 50%'
+
+
+def quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
 @pytest.mark.postgres
 class TestTables:
     def table(self, con: Any, columns: str, schema: str = "public", name: str = "") -> Dataset:
         name = name or f"t_{secrets.token_hex(4)}"
-        con.execute(f'CREATE TABLE "{schema}"."{name}" ({columns})')
+        con.execute(f"CREATE TABLE {quoted(schema)}.{quoted(name)} ({columns})")
         where = f"{con.info.host}:{con.info.port}/{con.info.dbname}"
         return dataset(f"postgres://{where}.{schema}.{name}", "account_id")
 
     def test_rules_are_asked_where_the_table_is(self, con: Any) -> None:
         columns = "account_id text, text varchar(80), sender text, sent_at timestamptz, reply_minutes smallint"
-        source = self.table(con, columns, name='of "calls": 50%')
-        insert = 'INSERT INTO "of ""calls"": 50%" VALUES (%s, %s, %s, %s, %s)'.replace('50%"', '50%%"')
+        source = self.table(con, columns, name=ODD)
+        insert = f"INSERT INTO {quoted(ODD)} VALUES (%s, %s, %s, %s, %s)".replace("50%", "50%%")
         con.cursor().executemany(insert, [list(row.values()) for row in [GOOD, GOOD, LATE, NAMELESS]])
         found = check_dataset_contract(source, ["chat"], NOW)
         assert found.rows == 4

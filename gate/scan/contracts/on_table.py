@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gate.domain.contract import ContractOutcome
+from gate.errors import CannotDecide
 from gate.scan.contracts.batches import context, metric, sql_columns
 from gate.scan.contracts.rules import Bound, account_column, bind
 from gate.scan.contracts.suite import Column, great_expectations
@@ -31,8 +32,8 @@ def check_table(table: SqlSnapshot, words: tuple[str, ...], now: datetime, rules
     if not tally.bounds:
         return ContractOutcome(words, (), 0, now, note=NO_RULES)
     gx = great_expectations()
-    with context(gx) as own, _source(own, table) as source:
-        asset = source.add_table_asset("table", table_name=table.address.table)
+    with context(gx) as own, _asked(table), _source(own, table) as source:
+        asset = source.add_table_asset("table", table_name=f'"{table.address.table}"')  # whatever the name, as it is
         batch = asset.add_batch_definition_whole_table("all").get_batch()
         columns, tally.rows = sql_columns(batch), int(metric(batch, "BatchRowCount"))
         if account is None or columns.get(account, Column("text")).family != "list":
@@ -50,6 +51,19 @@ def _is_account(bound: Bound) -> bool:
 
 
 @contextmanager
+def _asked(table: SqlSnapshot) -> Iterator[None]:
+    """Say that the database could not be asked, without words that may quote a value."""
+    from great_expectations.datasource.fluent.interfaces import TestConnectionError
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (TestConnectionError, SQLAlchemyError):
+        hint = "a pooler between here and it must hand a session's transactions to one server"
+        raise CannotDecide("its contract could not be asked", where=table.dataset.uri, hint=hint) from None
+
+
+@contextmanager
 def _source(own: Any, table: SqlSnapshot) -> Iterator[Any]:
     """Give GX the database: whatever it asks, on connections of its own, is asked of the same snapshot."""
     from sqlalchemy import event
@@ -61,7 +75,9 @@ def _source(own: Any, table: SqlSnapshot) -> Iterator[Any]:
         connection.exec_driver_sql(f"SET TRANSACTION SNAPSHOT '{shared}'")
 
     kwargs = {"creator": lambda: connected_again(table)}
-    source = own.data_sources.add_postgres("tables", connection_string="postgresql+psycopg://snapshot/", kwargs=kwargs)
+    source = own.data_sources.add_postgres(
+        "tables", connection_string="postgresql+psycopg://gate@snapshot/", kwargs=kwargs
+    )
     engines = [source.get_engine(), source.get_execution_engine().engine]
     for engine in engines:
         event.listen(engine, "begin", share)

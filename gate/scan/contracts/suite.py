@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
@@ -70,8 +73,8 @@ def great_expectations() -> ModuleType:
     """
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     try:
-        with warnings.catch_warnings():  # of its own imports: PySpark about pandas 3, Python about sre_constants
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(), _no_doctest():
+            warnings.simplefilter("ignore")  # of its own imports: PySpark about pandas 3, Python about sre_constants
             import great_expectations as gx
             import great_expectations.expectations
     except ImportError:
@@ -81,6 +84,20 @@ def great_expectations() -> ModuleType:
         ) from None
     found: ModuleType = gx
     return found
+
+
+@contextmanager
+def _no_doctest() -> Iterator[None]:
+    """Keep PySpark, imported with it, from ending the process: a main module without a file means doctests to it."""
+    main = sys.modules["__main__"]
+    bare = getattr(main, "__spec__", None) is None and not hasattr(main, "__file__")
+    if bare:
+        main.__spec__ = ModuleSpec("__main__", None)
+    try:
+        yield
+    finally:
+        if bare:
+            main.__spec__ = None
 
 
 def contract_suite(
