@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,8 +13,11 @@ from gate.domain.run import TaskRun
 from gate.errors import CannotDecide, GateError
 
 if TYPE_CHECKING:
+    from logging import Logger
+
     from gate.service.outcome import LineageRun
 
+LOG_EVERY = 30.0  # seconds
 WORKER = "service:airflow"  # the identity that tags, decides and redeems from tasks
 
 
@@ -38,6 +42,27 @@ def lineage_run(context: Mapping[str, Any]) -> LineageRun | None:
         return None
     ti = context["ti"]
     return LineageRun(macros.lineage_job_namespace(), macros.lineage_job_name(ti), macros.lineage_run_id(ti))
+
+
+@contextmanager
+def logged_scans(log: Logger) -> Iterator[None]:
+    """Write into a task's log, every half minute, how far looking at data has come."""
+    from gate.scan.progress import Progress, told
+
+    began = last = time.monotonic()
+    doing = ""
+
+    def write(now: Progress) -> None:
+        nonlocal began, last, doing
+        moment = time.monotonic()
+        if now.doing != doing:
+            doing, began, last = now.doing, moment, moment
+        elif moment - last >= LOG_EVERY and now.total:
+            last = moment
+            log.info("%s: %.0f %%, %s", doing, 100 * now.done / now.total, now.rate(moment - began))
+
+    with told(write):
+        yield
 
 
 @contextmanager

@@ -39,7 +39,7 @@ def open_engine(engine: Engine, spark_conn_id: str | None) -> Spark | None:
     Raises:
         InputError: no such connection, or it names no Spark.
     """
-    from gate.scan.spark.cluster import Spark, engine_named
+    from gate.scan.spark.cluster import Spark, accounts_hashed, engine_named
 
     if engine == "duckdb" or spark_conn_id is None:
         return engine_named(engine)
@@ -47,7 +47,8 @@ def open_engine(engine: Engine, spark_conn_id: str | None) -> Spark | None:
     conf = connection.extra_dejson.get(_CONF) or {}
     if not isinstance(conf, dict):
         raise InputError("must hold names and values", where=f"{spark_conn_id}.extra.{_CONF}")
-    return Spark(_master(connection), {str(name): str(value) for name, value in conf.items()})
+    settings = {str(name): str(value) for name, value in conf.items()}
+    return Spark(_master(connection), settings, accounts_hashed())
 
 
 def _master(connection: Any) -> str:

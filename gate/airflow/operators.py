@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, get_args
 
 from airflow.sdk import BaseNotifier, BaseOperator
 
-from gate.airflow.context import WORKER, airflow_errors, lineage_run, rendered, task_run
+from gate.airflow.context import WORKER, airflow_errors, lineage_run, logged_scans, rendered, task_run
 from gate.airflow.contracts import contracts_are_checked
 from gate.airflow.engines import Engine, checked_engine, open_engine
 from gate.airflow.guard import guard_of
@@ -73,7 +73,7 @@ class TagDatasetOperator(BaseOperator):
 
         dataset, *sources = rendered(self, [self.dataset, *self.made_from], context)
         uris, run = [source.uri for source in sources], task_run(context)
-        with airflow_errors(), open_gate(self.gate_conn_id) as service:
+        with airflow_errors(), logged_scans(self.log), open_gate(self.gate_conn_id) as service:
             self._tagged = tag_dataset(
                 service,
                 dataset,
@@ -183,7 +183,7 @@ class ConsentGateOperator(BaseOperator):
         from gate.service.subsetting import decide_on_subset
 
         asking, datasets = self._asking(context), rendered(self, self.datasets, context)
-        with airflow_errors(), open_gate(self.gate_conn_id) as service:
+        with airflow_errors(), logged_scans(self.log), open_gate(self.gate_conn_id) as service:
             spark = open_engine(self.engine, self.spark_conn_id)
             self._outcome = decide(service, datasets, self.use, asking, spark)
             if not self._outcome.passes and self.on_block == "subset" and self._outcome.decision.subset_possible:
@@ -210,7 +210,7 @@ class ConsentGateOperator(BaseOperator):
             options: what was offered.
         """
         asked = Asked(task_run(context), number, about, tuple(Answer(option) for option in options))
-        with airflow_errors():
+        with airflow_errors(), logged_scans(self.log):
             try:
                 return self._passed(self._answered(context, event, asked))
             except CannotDecide as error:

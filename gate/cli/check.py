@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from gate.cli.output import JSON, say, say_json
+from gate.cli.output import JSON, say, say_json, scan_bars
 
 app = typer.Typer(add_completion=False, help="Say what the gate would decide, recording nothing.")
 
@@ -45,7 +45,7 @@ def check(
     from gate.service.tagging import parse_categories
 
     words = [word.strip() for text in categories or [] for word in text.split(",") if word.strip()]
-    with open_service() as service:
+    with open_service() as service, scan_bars():
         decision, _ = dry_decision(
             service,
             [named(uri, account, category_column)],

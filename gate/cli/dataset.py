@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gate.cli.declassify import anonymity, declassify
-from gate.cli.output import JSON, say, say_json, table
+from gate.cli.output import JSON, say, say_json, scan_bars, table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,15 +64,16 @@ def tag(
     from gate.service.tagging import tag_dataset
 
     with open_service() as service:
-        tagged = tag_dataset(
-            service,
-            named(uri, account, category_column),
-            declare or [],
-            by=local_actor(),
-            via="cli",
-            made_from=[named(one, None, None).uri for one in made_from or []],
-            resolve=resolve or [],
-        )
+        with scan_bars():
+            tagged = tag_dataset(
+                service,
+                named(uri, account, category_column),
+                declare or [],
+                by=local_actor(),
+                via="cli",
+                made_from=[named(one, None, None).uri for one in made_from or []],
+                resolve=resolve or [],
+            )
         with service.ledger.read() as reader:
             changed = changed_decisions(reader, tagged.version.dataset, service.now(reader))
     _show(tagged, as_json, changed)
@@ -111,7 +112,8 @@ def show(uri: Uri, account: Account = None, category_column: CategoryColumn = No
     from gate.service.core import open_service
     from gate.service.tags import read_tags
 
-    version = measure(named(uri, account, category_column))[0]
+    with scan_bars():
+        version = measure(named(uri, account, category_column))[0]
     with open_service() as service, service.ledger.read() as reader:
         tagged = read_tags(reader, version, service.now(reader))
     _show(tagged, as_json)

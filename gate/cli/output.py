@@ -15,6 +15,11 @@ from gate.errors import GateError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from rich.progress import Progress, TaskID
+
+    from gate.scan.progress import Listener
+    from gate.scan.progress import Progress as Scanned
+
 JSON = typer.Option(False, "--json", help="Print one JSON object instead of text.")
 
 
@@ -67,3 +72,33 @@ def progress_bar(title: str, total: int | None = None) -> Iterator[Callable[[int
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(title, total=total)
         yield lambda done: progress.update(task, completed=done)
+
+
+@contextmanager
+def scan_bars() -> Iterator[None]:
+    """Show on stderr, when that is a terminal, how far looking at data has come: one bar for each thing done."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    from gate.scan.progress import told
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[rate]}"))
+    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bars, told(_on(bars)):
+        yield
+
+
+def _on(bars: Progress) -> Listener:
+    shown: dict[tuple[str, int], TaskID] = {}
+
+    def show(now: Scanned) -> None:
+        key = (now.doing, now.total)
+        if key not in shown:
+            shown[key] = bars.add_task(now.doing, total=now.total, rate="")
+        spent = next(task.elapsed for task in bars.tasks if task.id == shown[key])
+        bars.update(shown[key], completed=now.done, rate=now.rate(spent or 0.0))
+
+    return show

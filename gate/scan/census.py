@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from gate.domain.dataset import Dataset, DatasetVersion
 from gate.errors import CannotDecide, InputError
 from gate.scan.engine import engine, literal, reading
+from gate.scan.progress import of_query
 
 if TYPE_CHECKING:
     from ibis import Table
@@ -73,12 +74,13 @@ def take_census(dataset: Dataset, path: Path, spark: Spark | None = None) -> Cen
     """
     from gate.scan.coverage import dataset_rows
     from gate.scan.spark.counting import counted_source
-    from gate.scan.tables import open_source
+    from gate.scan.tables import amount, open_source
 
     with engine() as con:
         with reading(dataset):
             source = open_source(dataset, con) if spark is None else counted_source(dataset, con, spark)
-            found = con.to_pyarrow(dataset_rows(source).select(*COLUMNS))
+            with of_query(con, "counting", *amount(source.layout)):
+                found = con.to_pyarrow(dataset_rows(source).select(*COLUMNS))
         write_census(found, path)
     return Census(dataset, path)
 

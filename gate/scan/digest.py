@@ -12,9 +12,7 @@ from typing import Any
 from gate.domain.canonical import digest
 from gate.domain.dataset import TABLES, Dataset, DatasetVersion
 from gate.scan.location import FileRef, changed, list_files, read_chunks
-
-Progress = Callable[[int], None]
-"""Told how many more bytes were read; called from several threads."""
+from gate.scan.progress import counter
 
 THREADS = min(8, os.cpu_count() or 1)
 
@@ -57,7 +55,7 @@ class Manifest:
         return min((path for path in mine.keys() | theirs.keys() if mine.get(path) != theirs.get(path)), default=None)
 
 
-def measure(dataset: Dataset, progress: Progress | None = None) -> tuple[DatasetVersion, Manifest]:
+def measure(dataset: Dataset) -> tuple[DatasetVersion, Manifest]:
     """Hash every file of the dataset, several at a time; return the version and what it is made of.
 
     The digest covers names and bytes of all files, hidden ones and markers included; not times, owners or modes. Of a
@@ -71,8 +69,9 @@ def measure(dataset: Dataset, progress: Progress | None = None) -> tuple[Dataset
 
         return measure_table(dataset)
     files = list_files(dataset)
+    read = counter("hashing", sum(file.size for file in files))
     with ThreadPoolExecutor(THREADS) as pool:
-        entries = tuple(pool.map(lambda file: hash_file(file, progress), files))
+        entries = tuple(pool.map(lambda file: hash_file(file, read), files))
     if list_files(dataset) != files:
         raise changed(dataset.uri)
     manifest = Manifest(dataset, entries)
@@ -80,13 +79,13 @@ def measure(dataset: Dataset, progress: Progress | None = None) -> tuple[Dataset
 
 
 def hash_file(
-    file: FileRef, progress: Progress | None = None, copy: Callable[[bytes], object] | None = None
+    file: FileRef, read: Callable[[int], None] | None = None, copy: Callable[[bytes], object] | None = None
 ) -> ManifestEntry:
     """Read one file whole and return its entry.
 
     Args:
         file: a file as `list_files` gives it.
-        progress: told the bytes read.
+        read: told how many more bytes were read.
         copy: given every chunk that was hashed, in order.
 
     Raises:
@@ -97,6 +96,6 @@ def hash_file(
         hasher.update(chunk)
         if copy is not None:
             copy(chunk)
-        if progress is not None:
-            progress(len(chunk))
+        if read is not None:
+            read(len(chunk))
     return ManifestEntry(file.path, file.size, hasher.hexdigest())

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from gate.scan.coverage import UNKNOWN_GROUP
+from gate.scan.pseudonyms import hashed, sql_hashed
 from gate.scan.snapshot import SnapshotFiles, read_snapshot, snapshot_query
 
 if TYPE_CHECKING:
@@ -25,10 +26,12 @@ class Passing:
     Attributes:
         snapshot: see `gate.scan.snapshot`.
         groups: those that pass; 0 is the accounts that are not in the snapshot.
+        key: the snapshot names accounts by their `pseudonyms.hashed` under it.
     """
 
     snapshot: SnapshotFiles
     groups: Collection[int]
+    key: bytes | None = None
 
     @property
     def inverted(self) -> bool:
@@ -63,6 +66,10 @@ class Passing:
         )
         return f"SELECT name FROM ({told}) WHERE {'NOT ' if self.inverted else ''}passes AND {sql_text('name')}"  # noqa: S608
 
+    def sql_name(self, account: str) -> str:
+        """Return SQL for the name that an account (SQL for a text) has among `named`."""
+        return account if self.key is None else sql_hashed(account, self.key)
+
     def mask(self, accounts: pa.Array) -> pa.Array:
         """Return, per row, whether it names an account and all it names pass.
 
@@ -85,7 +92,7 @@ class Passing:
         import pyarrow.compute as pc
 
         text = accounts.cast(pa.string())
-        member = pc.is_in(text, value_set=self.named)
+        member = pc.is_in(text if self.key is None else hashed(text, self.key), value_set=self.named)
         passes = pc.invert(member) if self.inverted else member
         return pc.and_(passes, has_text(text))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,6 +18,7 @@ from gate.scan.formats import Format
 from gate.scan.location import changed, fingerprint, is_single_file, local_root, read_chunks
 from gate.scan.part import Part, undamaged
 from gate.scan.passing import Passing
+from gate.scan.progress import counter
 from gate.scan.readers import FILE, csv_header, csv_query, json_objects, json_pointer
 from gate.scan.snapshot import SnapshotFiles
 from gate.scan.staging import publish
@@ -96,9 +98,10 @@ def _write_files(source: Source, passing: Passing, made: Path, con: Backend) -> 
     """Write what passes of every file; return the number of rows."""
     layout = source.layout
     single = is_single_file(layout.dataset, layout.all_files)
-    total = 0
+    total, written = 0, counter("writing", sum(file.size for file in layout.files))
     for place, file in enumerate(layout.files):
         total += write_part(source, place, passing, made if single else made / file.path, con)
+        written(file.size)
     return total
 
 
@@ -124,9 +127,23 @@ def _whole_file(part: Part, con: Backend) -> int:  # noqa: ARG001 a writer like 
     account = path_accounts(part.source.layout.dataset, [part.file])
     if not part.passing.mask(pa.array(account, pa.string()))[0].as_py():
         return 0
-    with part.path.open("wb") as out:
-        out.writelines(read_chunks(part.file))
+    if not (part.file.is_local and _cloned(Path(part.file.url), part.path)):
+        with part.path.open("wb") as out:
+            out.writelines(read_chunks(part.file))
     return 1
+
+
+def _cloned(file: Path, path: Path) -> bool:
+    """Let the kernel copy a file, which shares blocks until one is written to where the file system can do so."""
+    if not hasattr(os, "copy_file_range"):
+        return False
+    try:
+        with file.open("rb") as source, path.open("wb") as out:
+            while os.copy_file_range(source.fileno(), out.fileno(), 2**30):
+                pass
+    except OSError:
+        return False
+    return True
 
 
 def _csv(part: Part, con: Backend) -> int:

@@ -134,7 +134,7 @@ def _staying(found: ParquetFile, part: Part, account: str, category: str | None,
         _set(con, f"SELECT {_NUMBER} FROM {file} AS t {_failing(part.passing, account)}", stays, False)  # noqa: S608
     else:
         stays[:] = False
-        on = f"t.{identifier(account)}::VARCHAR = {_NAMED}.name"
+        on = f"{part.passing.sql_name(_text(account))} = {_NAMED}.name"
         _set(con, f"SELECT {_NUMBER} FROM {file} AS t SEMI JOIN {_NAMED} ON {on}", stays, True)  # noqa: S608
     if category is not None:
         _set(con, f"SELECT {_NUMBER} FROM {file} AS t WHERE NOT ({_has_text(category)})", stays, False)  # noqa: S608
@@ -162,13 +162,17 @@ def _name_passing(con: Backend, passing: Passing) -> None:
 
 def _failing(passing: Passing, account: str) -> str:
     """Return the rest of a query for rows whose account does not pass, is null or blank."""
-    joined = f"LEFT JOIN {_NAMED} ON t.{identifier(account)}::VARCHAR = {_NAMED}.name"
+    joined = f"LEFT JOIN {_NAMED} ON {passing.sql_name(_text(account))} = {_NAMED}.name"
     known = f"{_NAMED}.name IS {'NOT ' if passing.inverted else ''}NULL"
     return f"{joined} WHERE {known} OR NOT ({_has_text(account)})"
 
 
 def _has_text(column: str) -> str:
-    return sql_text(f"t.{identifier(column)}::VARCHAR")
+    return sql_text(_text(column))
+
+
+def _text(column: str) -> str:
+    return f"t.{identifier(column)}::VARCHAR"
 
 
 def _rows(part: Part, con: Backend) -> str:

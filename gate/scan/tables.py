@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from gate.domain.dataset import Dataset
 from gate.scan.engine import reading
-from gate.scan.formats import Layout, detect
+from gate.scan.formats import Format, Layout, detect
 from gate.scan.location import FileRef
 from gate.scan.paths import partitions_of_path, path_reader
-from gate.scan.readers import FILE, Wanted, query_of
+from gate.scan.readers import FILE, Wanted, parquet_footer, query_of
 
 if TYPE_CHECKING:
     from ibis import Table
@@ -108,6 +108,13 @@ def wanted_of(
         everything=everything,
     )
     return wanted, of_path, named
+
+
+def amount(layout: Layout) -> tuple[Callable[[], int], Literal["bytes", "rows"]]:
+    """Return what works out how much there is to count: rows where footers tell, else bytes."""
+    if layout.format is Format.PARQUET:
+        return lambda: sum(parquet_footer(file)[0] for file in layout.files), "rows"
+    return lambda: sum(file.size for file in layout.files), "bytes"
 
 
 def path_accounts(dataset: Dataset, files: Sequence[FileRef]) -> list[str | None]:

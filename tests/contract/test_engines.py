@@ -105,11 +105,41 @@ def test_counts_and_subset_are_the_same(tmp_path: Path, snapshot: str, spark: Sp
         taken = Census(source, tmp_path / "there.parquet")
         assert count_coverage(taken, snapshot) == EXPECTED
         assert account_ids(taken) == ["007", "7", "a", "zoe"]
-        here = write_subset(source, snapshot, {1}, str(tmp_path / f"here-{number}" / name))
-        there = write_subset(
-            source, snapshot, {1}, str(tmp_path / f"there-{number}" / name), expected=measure(source)[0], spark=spark
+        for groups in ({1}, {0, 1}):
+            target = tmp_path / f"{number}-{len(groups)}"
+            here = write_subset(source, snapshot, groups, str(target / "here" / name))
+            for engine in (spark, replace(spark, hashed=True)):
+                there = str(target / f"there-{engine.hashed}" / name)
+                cut = write_subset(source, snapshot, groups, there, expected=measure(source)[0], spark=engine)
+                assert cut.digest == here.digest
+
+
+def test_executors_are_told_no_account_where_others_may_read(
+    tmp_path: Path, snapshot: str, spark: Spark, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What lies beside the subset while it is written names accounts by hashes that differ from job to job."""
+    seen = []
+
+    def write(table: pa.Table, where: Any, **words: Any) -> None:
+        if str(where).endswith("passing.parquet"):
+            seen.append(table["account_id"].to_pylist())
+        wrote(table, where, **words)
+
+    wrote = parquet.write_table
+    monkeypatch.setattr(parquet, "write_table", write)
+    (tmp_path / "calls.csv").write_bytes(WRITERS["t.csv"](NUMBERED))
+    for number in range(2):
+        write_subset(
+            dataset(str(tmp_path / "calls.csv"), "account_id"),
+            snapshot,
+            {1},
+            str(tmp_path / f"subset-{number}.csv"),
+            spark=replace(spark, hashed=True),
         )
-        assert there.digest == here.digest
+    first, second = seen
+    assert all(len(name) == 64 for name in first)
+    assert sorted(first) == first
+    assert set(first).isdisjoint(second)
 
 
 @pytest.mark.parametrize("key", ["account_id", "category"])

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 ENGINES = ("duckdb", "spark")
-SETTING = "GATE_SPARK"
+SETTING, ACCOUNTS = "GATE_SPARK", "GATE_SPARK_ACCOUNTS"
 _CONNECT = "sc://"
 _MASTER = re.compile(r"local(-cluster)?\[[\d*,]+\]|local|yarn|(spark|k8s|sc)://\S+")
 # What a cluster may be set to that would make Spark pass over data, or take two columns for one.
@@ -39,10 +39,12 @@ class Spark:
         master: `spark://host:7077`, `local[4]`, `local-cluster[2,1,1024]`, `yarn`, `k8s://…` or, for Spark Connect,
             `sc://host:15002`; empty: what spark-submit or spark-defaults.conf says.
         conf: Spark's own settings, for an application that is started here.
+        hashed: executors are told who passes by keyed hashes of account ids, under a key of one job only.
     """
 
     master: str = ""
     conf: Mapping[str, str] = field(default_factory=dict)
+    hashed: bool = False
 
     def __post_init__(self) -> None:
         """Check the master's form."""
@@ -65,7 +67,19 @@ def engine_named(name: str | None, master: str | None = None, environ: Mapping[s
         raise InputError(f"{name!r} is no engine", where="engine", hint=" or ".join(ENGINES))
     if name != "spark":
         return None
-    return Spark(master if master is not None else environ.get(SETTING, ""))
+    return Spark(master if master is not None else environ.get(SETTING, ""), hashed=accounts_hashed(environ))
+
+
+def accounts_hashed(environ: Mapping[str, str] = os.environ) -> bool:
+    """Return what `GATE_SPARK_ACCOUNTS` says: `plain` (the default) or `hashed`, for a cluster that others share.
+
+    Raises:
+        InputError: it says something else.
+    """
+    said = environ.get(ACCOUNTS, "plain")
+    if said not in ("plain", "hashed"):
+        raise InputError("must be plain or hashed", where=ACCOUNTS)
+    return said == "hashed"
 
 
 @contextmanager

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Collection
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gate.domain.dataset import Dataset
 from gate.errors import CannotDecide
 from gate.scan.engine import engine
 from gate.scan.formats import Format, Layout, detect
 from gate.scan.location import is_single_file
-from gate.scan.passing import Passing
+from gate.scan.passing import Passing, has_text
+from gate.scan.pseudonyms import hashed
 from gate.scan.readers import FILE, parquet_kinds, parquet_schema
 from gate.scan.snapshot import SnapshotFiles, read_snapshot
 from gate.scan.spark.cluster import Spark, computing, session
@@ -18,6 +21,9 @@ from gate.scan.spark.counting import checked, each_file, reading_of
 from gate.scan.spark.executors import KEPT, cutting
 from gate.scan.subset import write_part
 from gate.scan.tables import open_layout, wanted_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 def cut_on_spark(dataset: Dataset, snapshot: SnapshotFiles, groups: Collection[int], made: Path, spark: Spark) -> int:
@@ -35,15 +41,16 @@ def cut_on_spark(dataset: Dataset, snapshot: SnapshotFiles, groups: Collection[i
     single = is_single_file(dataset, layout.all_files)
     if layout.format is None:
         return _copied(layout, Passing(snapshot, groups), made, single=single)
-    passing = made.parent / "passing.parquet"
-    parquet.write_table(read_snapshot(snapshot), passing)  # one file for all executors
+    key = secrets.token_bytes(32) if spark.hashed else None
+    who = Passing(str(made.parent / "passing.parquet"), sorted(groups), key)
+    parquet.write_table(_named(read_snapshot(snapshot), key), who.snapshot)  # one file for all executors
     wanted, _, _ = wanted_of(layout)
     with session(spark) as own, computing(dataset):
         if layout.format is Format.PARQUET:
             parquet_kinds(layout, wanted, map(parquet_schema, layout.files))
         else:
             reading_of(layout, wanted, own)
-        task = cutting(layout, passing, sorted(groups), made, single=single)
+        task = cutting(layout, who, made, single=single)
         found = checked(each_file(task, layout.files, own)).to_pylist()
     written = {made if single else made / layout.files[row[FILE]].path for row in found if row[KEPT]}
     there = {made} if made.is_file() else {path for path in made.rglob("*") if path.is_file()}
@@ -54,6 +61,14 @@ def cut_on_spark(dataset: Dataset, snapshot: SnapshotFiles, groups: Collection[i
             hint="let them see the same folder as this machine, or use DuckDB",
         )
     return sum(row[KEPT] for row in found)
+
+
+def _named(snapshot: pa.Table, key: bytes | None) -> pa.Table:
+    """Return a snapshot as it may lie where others can read it."""
+    if key is None:
+        return snapshot
+    accounts = hashed(snapshot["account_id"].combine_chunks(), key)
+    return snapshot.set_column(0, "account_id", accounts).filter(has_text(snapshot["account_id"])).sort_by("account_id")
 
 
 def _copied(layout: Layout, passing: Passing, made: Path, *, single: bool) -> int:

@@ -108,7 +108,7 @@ def counting(how: Reading, account: str, category: str, rows: str) -> Task:
     return per_file(how.layout.files, count, columns)
 
 
-def cutting(layout: Layout, passing: Path, groups: Sequence[int], made: Path, *, single: bool) -> Task:
+def cutting(layout: Layout, who: Passing, made: Path, *, single: bool) -> Task:
     """Return the task that writes what passes of each file and tells its place and how many rows it kept.
 
     A file is written aside, beside what is `made`, by a name of the attempt's own, and renamed: two attempts at one
@@ -116,7 +116,6 @@ def cutting(layout: Layout, passing: Path, groups: Sequence[int], made: Path, *,
     """
 
     def cut(file: FileRef, place: int) -> Iterable[Mapping[str, Any]]:
-        who = Passing(str(passing), groups)
         path = made if single else made / file.path
         aside = made.parent / f"attempt-{uuid.uuid4().hex}"
         try:

@@ -1,7 +1,6 @@
 """The digest covers names and bytes, and nothing changes unnoticed while it is taken."""
 
 import hashlib
-import threading
 
 import fsspec
 import pytest
@@ -11,6 +10,7 @@ from gate.domain.dataset import dataset
 from gate.errors import DatasetError
 from gate.scan.digest import Manifest, measure
 from gate.scan.location import list_files, read_chunks
+from gate.scan.progress import Progress, told
 
 
 @pytest.fixture
@@ -77,14 +77,11 @@ def test_first_difference_names_the_file(lake):
 
 
 def test_progress_adds_up_to_the_size(lake):
-    told, lock = [], threading.Lock()
-
-    def progress(size):
-        with lock:
-            told.append(size)
-
-    version, _ = measure(dataset(str(lake)), progress)
-    assert sum(told) == version.size
+    seen = []
+    with told(seen.append):
+        version, _ = measure(dataset(str(lake)))
+    assert [one.done for one in seen] == sorted(one.done for one in seen)
+    assert seen[-1] == Progress("hashing", version.size, version.size, "bytes")
 
 
 @pytest.mark.parametrize("write", ["append", "same_size", "replace", "truncate"])
@@ -112,11 +109,8 @@ def test_file_that_changes_while_it_is_read_is_refused(tmp_path, write):
 
 
 def test_file_that_comes_while_others_are_read_is_refused(lake):
-    def progress(_size):
-        (lake / "new.csv").write_text("n\n")
-
-    with pytest.raises(DatasetError) as caught:
-        measure(dataset(str(lake)), progress)
+    with told(lambda _: (lake / "new.csv").write_text("n\n")), pytest.raises(DatasetError) as caught:
+        measure(dataset(str(lake)))
     assert caught.value.reason == "dataset_changed"
 
 
