@@ -22,6 +22,7 @@ ALL = (
     "expectations",
     "permits",
     "guard",
+    "task",
     "service",
     "pages",
     "impact",

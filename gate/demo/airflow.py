@@ -29,6 +29,7 @@ STOP_SECONDS = 15
 _HOST = "127.0.0.1"
 _T = TypeVar("_T")
 _FOREIGN = ("AIRFLOW", "GATE_", "OPENLINEAGE")  # settings of other installations that must not leak into the demo
+_NONE: Mapping[str, str] = {}
 _PARTS = ("metadatabase", "scheduler", "dag_processor")
 
 
@@ -158,12 +159,13 @@ class Airflow:
 
 
 @contextmanager
-def running_airflow(home: Home, port: int | None = None) -> Iterator[Airflow]:
+def running_airflow(home: Home, port: int | None = None, settings: Mapping[str, str] = _NONE) -> Iterator[Airflow]:
     """Start Airflow and stop it at the end, whatever happens. It is not healthy yet when it is handed over.
 
     Args:
         home: its folder.
         port: of the API server and UI; a free one when omitted.
+        settings: environment variables that go before the demo's own.
 
     Raises:
         InputError: the port is taken.
@@ -173,7 +175,7 @@ def running_airflow(home: Home, port: int | None = None) -> Iterator[Airflow]:
     with home.log.open("wb") as log:
         process = subprocess.Popen(  # noqa: S603  our own interpreter's airflow, fixed arguments
             [str(_bin() / "airflow"), "standalone"],
-            env=environment(home, ports),
+            env={**environment(home, ports), **settings},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

@@ -23,9 +23,10 @@ from gate.service.bundle_contents import ACCOUNT_KINDS, Chosen, Scope, choose, d
 from gate.service.bundle_lineage import Traced, trace
 from gate.service.bundle_report import report_html
 from gate.service.core import Service
-from gate.service.printing import printer
+from gate.service.printing import MOST, printer
 from gate.service.publishing import Checkpoint, sign_checkpoint
 
+_ROWS = (300, 200, 100, 50, 20, 10)  # of each table in a report that is too long to be printed whole
 _NEVER = (
     ("other entries of the ledger", "they do not concern what was asked; proofs show those that do"),
     ("entries of kinds access, token and feed", "who looked, service tokens and watermarks are no part of the answer"),
@@ -194,15 +195,17 @@ def _reports(told: Told, pdf: bool | None) -> dict[str, bytes]:
         chosen.leave("names of accounts and people", "entries hold references; --open ACCOUNT opens those of one")
     for note in told.traced.left_out:
         chosen.leave(*note)
-    printed = _printed(report_html(told), pdf)
+    printed = _printed(told, pdf)
     if isinstance(printed, bytes):
         return {form.REPORT: report_html(told).encode(), form.PDF: printed}
     chosen.leave(form.PDF, printed)
     return {form.REPORT: report_html(told).encode()}
 
 
-def _printed(page: str, wanted: bool | None) -> bytes | str:
+def _printed(told: Told, wanted: bool | None) -> bytes | str:
     """Return the report as PDF, or why there is none.
+
+    Of a report that would take minutes to print, the first rows of each table are.
 
     Raises:
         InputError: there must be one, and it cannot be made here.
@@ -210,7 +213,12 @@ def _printed(page: str, wanted: bool | None) -> bytes | str:
     if wanted is False:
         return "it was not asked for"
     try:
-        return printer()(page)
+        write = printer()
+        if len(report_html(told)) <= MOST:
+            return write(report_html(told))
+        told.chosen.leave("rows of long tables in report.pdf", "report.html has all of them")
+        pages = (report_html(told, most) for most in _ROWS)
+        return write(next((page for page in pages if len(page) <= MOST), report_html(told, 0)))
     except InputError as error:
         if wanted:
             raise

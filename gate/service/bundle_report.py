@@ -32,8 +32,13 @@ _CANNOT = (
 )
 
 
-def report_html(told: Told) -> str:
-    """Return the page. Every text that comes from a record or an event is escaped."""
+def report_html(told: Told, most: int | None = None) -> str:
+    """Return the page. Every text that comes from a record or an event is escaped.
+
+    Args:
+        told: what it is about.
+        most: rows of a table that are shown; `None`: all.
+    """
     chosen = told.chosen
     title = f"Audit of {told.scope.told()}"
     shown = (
@@ -55,8 +60,8 @@ def report_html(told: Told) -> str:
         _facts(told),
         *(f'<p class="warning" role="alert">{_text(one)}</p>' for one in tables.warnings(chosen)),
         f'<p class="summary">{_text(_summary(told))}</p>',
-        *(_table(one) for one in shown),
-        _opened(told),
+        *(_table(one, most) for one in shown),
+        _opened(told, most),
         "<h2>The way of the data</h2>",
         _picture(told),
         "<h2>What this bundle proves</h2>",
@@ -104,11 +109,11 @@ def _many(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
-def _opened(told: Told) -> str:
+def _opened(told: Told, most: int | None) -> str:
     if not told.opened:
         return ""
     rows = [(ref, value) for ref, value in sorted(told.opened.items())]
-    return _table(tables.Table("Opened on request", ("reference", "stands for"), rows))
+    return _table(tables.Table("Opened on request", ("reference", "stands for"), rows), most)
 
 
 def _picture(told: Told) -> str:
@@ -117,14 +122,19 @@ def _picture(told: Told) -> str:
     return f"<figure>{told.traced.picture.rstrip()}</figure>"
 
 
-def _table(table: tables.Table) -> str:
+def _table(table: tables.Table, most: int | None) -> str:
     title = f"<h2>{_text(table.caption)}</h2>"
     if not table.rows:
         return f"{title}\n<p>None.</p>"
     head = "".join(f'<th scope="col">{_text(column)}</th>' for column in table.columns)
-    body = "\n".join("<tr>" + "".join(map(_cell, row)) + "</tr>" for row in table.rows)
+    body = "\n".join("<tr>" + "".join(map(_cell, row)) + "</tr>" for row in table.rows[:most])
     name = f'aria-label="{_text(table.caption)}"'
-    return f"{title}\n<table {name}><thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table>"
+    return f"{title}\n<table {name}><thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table>{_more(table, most)}"
+
+
+def _more(table: tables.Table, most: int | None) -> str:
+    left = len(table.rows) - len(table.rows[:most])
+    return f"\n<p>And {_many(left, 'more row')}: report.html, in the same bundle, shows all.</p>" if left else ""
 
 
 def _cell(value: object) -> str:

@@ -8,19 +8,25 @@ import subprocess
 import sys
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from gate.domain.run import TaskRun
 from gate.errors import CheckFailed, InputError
+from gate.service import bundle
 from gate.service.archive import unpack
 from gate.service.bundle import Scope, export_bundle
 from gate.service.bundle_format import PDF, REPORT
 from gate.service.bundle_verify import verify_bundle
 from gate.service.core import Service
+from gate.service.deciding import decide
 from gate.service.printing import MOST, Print
+from gate.service.tagging import tag_dataset
 from support.audited import audited
 from support.printing import needed_printer, text_of
+from support.world import ASKING, USE, add_account, chat_file, event, say
 
 MODEL = Scope(model="ms-1")
 WITHOUT = {
@@ -116,6 +122,32 @@ def test_hostile_names_ask_for_nothing(printing: Print, tmp_path: Path) -> None:
 def test_what_is_too_long_is_not_printed(printing: Print) -> None:
     with pytest.raises(InputError, match="too long"):
         printing("x" * (MOST + 1))
+
+
+def test_of_a_long_report_the_first_rows_are_printed(
+    printing: Print, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"later-{number}" for number in range(40)]
+    later = TaskRun("train", "later", "gate")
+    with audited(tmp_path) as service:
+        for name in names:
+            add_account(service, name)
+        say(service, *map(event, names))
+        data = chat_file(tmp_path, names, "later.jsonl")
+        tag_dataset(service, data, ["chat"], by="service:airflow", via="airflow")
+        decide(service, [data], USE, replace(ASKING, run=later))
+        asked = Scope(run=("train", "later"))
+        whole = unpack(export_bundle(service, asked, by="service:auditor", pdf=False).archive)[REPORT]
+        monkeypatch.setattr(bundle, "MOST", len(whole) - 1000)
+        made = export_bundle(service, asked, by="service:auditor", pdf=True)
+    files, file = unpack(made.archive), tmp_path / "report.pdf"
+    file.write_bytes(files[PDF])
+    assert re.search(r"And \d+ more rows: report.html, in the same bundle, shows all", " ".join(text_of(file).split()))
+    assert b"more rows" not in files[REPORT]
+    assert {"what": "rows of long tables in report.pdf", "why": "report.html has all of them"} in made.manifest[
+        "left_out"
+    ]
+    assert verify_bundle(made.archive, service.pinned_keys)[0].problems == []
 
 
 @pytest.mark.parametrize(("code", "hint"), WITHOUT.values(), ids=WITHOUT.keys())
