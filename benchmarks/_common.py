@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 T = TypeVar("T")
 Row = dict[str, object]
+_NOTHING: Mapping[str, str] = {}
 
 
 def best_of(times: int, *works: Callable[[], T]) -> list[tuple[float, T]]:
@@ -37,6 +40,23 @@ def ratio(what: str, seconds: float, peer: float, bar: float, *, note: str = "",
         "note": f"{times}; {note}" if note else times,
         "ok": ok,
     }
+
+
+def gib(what: str, measured: float, bar: float, note: str) -> Row:
+    """Return a row with an amount of memory."""
+    return {"what": what, "measured": measured, "bar": bar, "unit": "GiB", "note": note}
+
+
+def peak(script: str, arguments: Sequence[str], environ: Mapping[str, str] = _NOTHING) -> tuple[float, float]:
+    """Run a script in a process of its own; return the most memory it took, in GiB, and its seconds."""
+    told = (
+        ";import re; print(re.search(r'VmHWM:\\s+(\\d+) kB', open('/proc/self/status').read())[1],"
+        " __import__('time').perf_counter() - began)"
+    )
+    command = [sys.executable, "-c", f"import time; began = time.perf_counter(); {script}{told}", *arguments]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=os.environ | dict(environ))
+    kib, seconds = done.stdout.split()[-2:]
+    return int(kib) / 2**20, float(seconds)
 
 
 def growth(what: str, times: Sequence[tuple[int, float]], bar: float = 1.05) -> Row:

@@ -11,6 +11,7 @@ from html import escape
 from pathlib import Path
 
 from benchmarks._common import Row
+from benchmarks._limits import WHY
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE, PICTURE = DOCS / "benchmarks.md", DOCS / "images" / "benchmarks.svg"
@@ -42,7 +43,16 @@ def page(rows: Sequence[Row]) -> str:
         f"| {'met' if row['ok'] else '**missed**'} | {row['note']} |"
         for row in rows
     ]
-    return "\n".join([*head, *lines, ""])
+    because = ["", "## What limits those that missed their bar", "", *limits(rows)] if limits(rows) else []
+    return "\n".join([*head, *lines, *because, ""])
+
+
+def limits(rows: Sequence[Row]) -> list[str]:
+    """Return what is known to limit the measurements that missed their bar, a line for each reason."""
+    missed = [str(row["what"]) for row in rows if not row["ok"]]
+    known = [f"- {why}" for start, why in WHY.items() if any(what.startswith(start) for what in missed)]
+    other = [what for what in missed if not any(what.startswith(start) for start in WHY)]
+    return [*known, *(f"- **{what}**: not yet known." for what in other)]
 
 
 def unit(row: Row) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
+import os
 import sys
 import tempfile
 from collections import Counter
@@ -11,20 +11,22 @@ from pathlib import Path
 
 import duckdb
 import pandas as pd
+import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import parquet
 
-from benchmarks._common import Row, alone, best_of, growth, ratio
+from benchmarks._common import Row, alone, best_of, gib, growth, peak, ratio
 from benchmarks._lake import generate
 from gate.domain.dataset import dataset
 from gate.scan.coverage import CoverageCounts, count_coverage
 from gate.scan.digest import measure
 from gate.scan.subset import write_subset
 
-CUT = 2_000_000  # rows for pandas, which would take too long on all
+CUT = 100_000  # rows for a set of values in Great Expectations, which would take too long on all
 BAR = 2.5  # raw scans
 JOIN_BAR = 1.5  # DuckDB's own anti join
-MEMORY = 2.0  # GiB
+MEMORY, LARGE_MEMORY = 2.0, 4.0  # GiB
+LIMIT = "2500MB"  # of the engine, for the largest table; the process takes more than its engine
 PASSING = (1, 3, 5)  # groups whose rows the subset keeps
 
 
@@ -61,7 +63,7 @@ def subset(table: Path, snapshot: Path, target: Path) -> int:
 
 def with_pandas(table: Path, snapshot: Path) -> Counter[int]:
     """Count rows by group as a notebook would: one `isin` per consent group."""
-    frame, known = pd.read_parquet(table), pd.read_parquet(snapshot)
+    frame, known = pd.read_parquet(table, columns=["account_id"]), pd.read_parquet(snapshot)
     counts = {group: int(frame["account_id"].isin(part["account_id"]).sum()) for group, part in known.groupby("group")}
     return Counter(counts | {0: len(frame) - sum(counts.values())})
 
@@ -90,16 +92,19 @@ def same(counts: CoverageCounts, table: Path, snapshot: Path) -> bool:
     )
 
 
-def memory(table: Path, snapshot: Path) -> float:
-    """Return the most memory a process of its own takes to count, in GiB."""
+def memory(table: Path, snapshot: Path, limit: str = "") -> tuple[float, float]:
+    """Return the most memory a process of its own takes to count, in GiB, and the seconds that it counts.
+
+    Args:
+        table: what to count.
+        snapshot: who is in which group.
+        limit: what the engine may take, as `GATE_SCAN_MEMORY`.
+    """
     script = (
-        "import re, sys; from gate.domain.dataset import dataset; from gate.scan.coverage import count_coverage;"
-        "count_coverage(dataset(sys.argv[1], 'account_id'), sys.argv[2]);"
-        "print(re.search(r'VmHWM:\\s+(\\d+) kB', open('/proc/self/status').read())[1])"
+        "import sys; from gate.domain.dataset import dataset; from gate.scan.coverage import count_coverage;"
+        "count_coverage(dataset(sys.argv[1], 'account_id'), sys.argv[2])"
     )
-    command = [sys.executable, "-c", script, str(table), str(snapshot)]
-    told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    return int(told) / 2**20
+    return peak(script, [str(table), str(snapshot)], {"GATE_SCAN_MEMORY": limit})
 
 
 def of_table(folder: Path, rows: int, accounts: int, *, skewed: bool) -> list[Row]:
@@ -133,16 +138,51 @@ def of_subset(table: Path, snapshot: Path, target: Path) -> list[Row]:
     ]
 
 
-def of_pandas(folder: Path, rows: int, accounts: int) -> Row:
+def of_pandas(table: Path, snapshot: Path) -> Row:
     """Compare with a notebook."""
-    table, snapshot = generate(folder, rows, accounts)
-    small = dataset(str(table), "account_id")
+    source = dataset(str(table), "account_id")
     (pandas, by_pandas), (ours, counts) = best_of(
-        3, partial(with_pandas, table, snapshot), partial(count_coverage, small, str(snapshot))
+        2, partial(with_pandas, table, snapshot), partial(count_coverage, source, str(snapshot))
     )
     by_group = Counter({group.groups[0]: group.rows for group in counts.rows})
     exact = same(counts, table, snapshot) and by_pandas == by_group
-    return ratio(f"coverage of {rows:,} rows / pandas isin", ours, pandas, 0.1, note=told(exact), ok=exact)
+    return ratio("coverage / pandas isin", ours, pandas, 0.1, note=told(exact), ok=exact)
+
+
+def of_value_set(table: Path, snapshot: Path, each: float) -> Row:
+    """Compare, per row, with the set of all accounts that consented in an expectation of GX.
+
+    Args:
+        table: the whole table; GX gets the first rows of it.
+        snapshot: who is in which group.
+        each: seconds that coverage takes for a row of the whole.
+    """
+    os.environ["GX_ANALYTICS_ENABLED"] = "false"
+    import great_expectations as gx
+
+    known = parquet.read_table(snapshot)
+    agreed = known.filter(pc.is_in(known["group"], pa.array(PASSING, pa.int32())))["account_id"].to_pylist()
+    frame = parquet.ParquetFile(table).iter_batches(CUT, columns=["account_id"]).__next__().to_pandas()
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = {"globally": False}
+    asset = context.data_sources.add_pandas("bench").add_dataframe_asset("rows")
+    batch = asset.add_batch_definition_whole_dataframe("all").get_batch({"dataframe": frame})
+    asked = gx.expectations.ExpectColumnValuesToBeInSet(column="account_id", value_set=agreed)
+    ((spent, told_by_gx),) = best_of(1, lambda: batch.validate(asked, result_format={"result_format": "BASIC"}))
+    unexpected = int((~frame["account_id"].isin(agreed)).sum())
+    note = f"a million rows; GX on {len(frame):,} rows, its set of {len(agreed):,} values, {spent:.1f} s"
+    exact = told_by_gx.result["unexpected_count"] == unexpected
+    million = 1e6 * each, 1e6 * spent / len(frame)
+    return ratio("coverage / GX's value set, per row", *million, 1 / 500, note=note, ok=exact)
+
+
+def of_more_than_memory(folder: Path, rows: int, accounts: int) -> Row:
+    """Count a table for which the engine may take so little that it spills."""
+    folder.mkdir()
+    table, snapshot = generate(folder, rows, accounts)
+    taken, seconds = memory(table, snapshot, LIMIT)
+    note = f"GATE_SCAN_MEMORY={LIMIT}, {accounts:,} accounts, {seconds:.0f} s"
+    return gib(f"peak memory, {rows:,} rows", taken, LARGE_MEMORY, note)
 
 
 def main(rows: int = 20_000_000, accounts: int = 2_000_000) -> list[Row]:
@@ -155,17 +195,9 @@ def main(rows: int = 20_000_000, accounts: int = 2_000_000) -> list[Row]:
             found += of_table(folder, rows // part, accounts // part, skewed=skewed)
         folder = Path(name) / "0"
         table, snapshot = folder / "calls.parquet", folder / "snapshot.parquet"
-        found.append(
-            {
-                "what": "peak memory of coverage",
-                "measured": memory(table, snapshot),
-                "bar": MEMORY,
-                "unit": "GiB",
-                "note": f"{rows:,} rows",
-            }
-        )
         ((hashing, (version, _)),) = best_of(1, partial(measure, dataset(str(table), "account_id")))
-        found[-1]["note"] = f"{found[-1]['note']}; digest {version.size / hashing / 1e9:.2f} GB/s"
+        note = f"{rows:,} rows; digest {version.size / hashing / 1e9:.2f} GB/s"
+        found.append(gib("peak memory of coverage", memory(table, snapshot)[0], MEMORY, note))
         found += of_subset(table, snapshot, Path(name) / "subset.parquet")
         for part in (16, 4):
             small = Path(name) / f"part-{part}"
@@ -175,8 +207,9 @@ def main(rows: int = 20_000_000, accounts: int = 2_000_000) -> list[Row]:
             times.append((rows // part, spent))
         ((spent, _),) = best_of(2, partial(count_coverage, dataset(str(table), "account_id"), str(snapshot)))
         found.append(growth("coverage", [*times, (rows, spent)]))
-        (Path(name) / "cut").mkdir()
-        found.append(of_pandas(Path(name) / "cut", min(rows, CUT), max(accounts // 10, 1)))
+        found.append(of_pandas(table, snapshot))
+        found.append(of_value_set(table, snapshot, spent / rows))
+        found.append(of_more_than_memory(Path(name) / "large", rows * 5, accounts * 5))
     return found
 
 

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from benchmarks._common import Row, alone, growth, ratio
+from benchmarks._common import Row, alone, gib, growth, peak, ratio
 from benchmarks._lake import generate
-from benchmarks.coverage import raw_scan
+from benchmarks.coverage import MEMORY, raw_scan
 from gate.domain.consent import ConsentEvent, Profile, parse_consent_event
 from gate.domain.dataset import dataset
 from gate.domain.words import Authority
@@ -151,12 +151,27 @@ def _of(folder: Path, table: Path, names: list[str]) -> list[Row]:
             kept.append(decided(ledger, folder, table))
             withdraw(ledger, names, turn)
             behind.append(decided(ledger, folder, table))
+        forget(folder)
+        taken, _ = peak(_DECIDING, [str(folder), str(table)])
     scan, note = min(raw), f"{len(names):,} accounts, {EACH} events each"
     return [
         ratio("snapshot kept, and coverage / raw scan", min(kept), scan, 2.5, note=note),
         ratio("snapshot made from the mirror, and coverage / raw scan", min(made), scan, 5.0, note=note),
+        gib("peak memory, snapshot made and coverage", taken, MEMORY, note),
         ratio(f"coverage after {NEWER:,} new events / before", min(behind), min(kept), 1.2, note=note),
     ]
+
+
+_DECIDING = """
+import sys
+from pathlib import Path
+from benchmarks.snapshots import current
+from gate.domain.dataset import dataset
+from gate.ledger.store import open_ledger
+from gate.scan.coverage import count_coverage
+folder = Path(sys.argv[1])
+snapshot = current(open_ledger(f"sqlite:///{folder / 'ledger.db'}"), folder)
+count_coverage(dataset(sys.argv[2], "account_id"), [str(path) for path in snapshot.paths])"""
 
 
 def _made(folder: Path, names: list[str]) -> float:

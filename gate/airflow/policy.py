@@ -9,6 +9,9 @@ from airflow.configuration import conf
 from airflow.policies import hookimpl
 
 import gate.airflow.settled  # noqa: F401  remembers where the ledger is, before any DAG file can say otherwise
+from gate.airflow.preload import preload
+
+preload()
 
 # Airflow imports this module when it starts, before any DAG file runs: what a DAG file does to its environment
 # afterwards changes nothing.
