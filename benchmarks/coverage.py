@@ -187,7 +187,7 @@ def of_more_than_memory(folder: Path, rows: int, accounts: int) -> Row:
 
 def main(rows: int = 20_000_000, accounts: int = 2_000_000) -> list[Row]:
     """Measure all; a row's `ok` says whether every count was the recount's."""
-    found, times = list[Row](), list[tuple[int, float]]()
+    found, times, writing = list[Row](), list[tuple[int, float]](), list[tuple[int, float]]()
     with tempfile.TemporaryDirectory(prefix="gate-bench-") as name:
         for number, (part, skewed) in enumerate([(1, False), (1, True)]):
             folder = Path(name) / str(number)
@@ -199,14 +199,18 @@ def main(rows: int = 20_000_000, accounts: int = 2_000_000) -> list[Row]:
         note = f"{rows:,} rows; digest {version.size / hashing / 1e9:.2f} GB/s"
         found.append(gib("peak memory of coverage", memory(table, snapshot)[0], MEMORY, note))
         found += of_subset(table, snapshot, Path(name) / "subset.parquet")
-        for part in (16, 4):
+        for part in (16, 4, 1):
             small = Path(name) / f"part-{part}"
             small.mkdir()
-            cut, known = generate(small, rows // part, accounts // part)
-            ((spent, _),) = best_of(3, partial(count_coverage, dataset(str(cut), "account_id"), str(known)))
+            cut, known = generate(small, rows // part, accounts // part) if part > 1 else (table, snapshot)
+            (spent, _), (written, _) = best_of(
+                3 if part > 1 else 2,
+                partial(count_coverage, dataset(str(cut), "account_id"), str(known)),
+                partial(subset, cut, known, small / "subset.parquet"),
+            )
             times.append((rows // part, spent))
-        ((spent, _),) = best_of(2, partial(count_coverage, dataset(str(table), "account_id"), str(snapshot)))
-        found.append(growth("coverage", [*times, (rows, spent)]))
+            writing.append((rows // part, written))
+        found += [growth("coverage", times), growth("subset", writing)]
         found.append(of_pandas(table, snapshot))
         found.append(of_value_set(table, snapshot, spent / rows))
         found.append(of_more_than_memory(Path(name) / "large", rows * 5, accounts * 5))

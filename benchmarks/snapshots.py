@@ -142,13 +142,14 @@ def main(rows: int = ROWS, accounts: int = ACCOUNTS) -> list[Row]:
 def _of(folder: Path, table: Path, names: list[str]) -> list[Row]:
     raw, kept, made, behind = list[float](), list[float](), list[float](), list[float]()
     with mirrored(folder, names) as ledger:
-        for turn in range(3):
+        for _ in range(3):
             began = time.perf_counter()
             raw_scan(table)
             raw.append(time.perf_counter() - began)
             forget(folder)
             made.append(decided(ledger, folder, table))
             kept.append(decided(ledger, folder, table))
+        for turn in range(3):
             withdraw(ledger, names, turn)
             behind.append(decided(ledger, folder, table))
         forget(folder)
