@@ -98,10 +98,10 @@ def account_facts(reader: Reader, account_id: str, known_at: int | None = None) 
         held.setdefault(appointment.person_id, []).append(appointment)
     opened = reader.open_refs(mentioned for entry in consents for mentioned in refs_of(entry))
     events = [recorded_event(entry, held, opened) for entry in consents]
-    for place, entry in enumerate(consents):
-        if events[place].authority is not Authority.ADMIN:  # not of this account: of another, perhaps
-            person = person_of(entry)
-            events[place] = recorded_event(entry, {person: _held_by(reader, person, known_at)}, opened)
+    others = {person_of(e) for e, told in zip(consents, events, strict=True) if told.authority is not Authority.ADMIN}
+    if others:  # not admins of this account then: of another, perhaps
+        elsewhere = held | {person: _held_by(reader, person, known_at) for person in others}
+        events = [recorded_event(entry, elsewhere, opened) for entry in consents]
     return AccountFacts(profile_of(profiles[-1]) if profiles else UNKNOWN_PROFILE, tuple(events))
 
 
