@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 
 from airflow.sdk import BaseOperatorLink
 
+from gate.airflow.address import base_path
 from gate.web.tabs import tab_path as tab_path  # for whoever links to a tab from here
 
 
@@ -22,4 +23,4 @@ class DecisionLink(BaseOperatorLink):
         if remote := os.environ.get("GATE_URL"):
             wanted = {"dag_id": ti_key.dag_id, "run_id": ti_key.run_id, "task_id": operator.task_id}
             return f"{remote.rstrip('/')}/ui/run?{urlencode(wanted | {'map_index': map_index})}"
-        return tab_path(ti_key.dag_id, ti_key.run_id, operator.task_id, map_index)
+        return base_path() + tab_path(ti_key.dag_id, ti_key.run_id, operator.task_id, map_index)

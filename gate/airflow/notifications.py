@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.sdk import BaseNotifier
 
+from gate.airflow.address import origin
 from gate.airflow.context import task_run
 from gate.airflow.hook import DEFAULT_CONNECTION, open_gate
 from gate.airflow.links import DecisionLink
@@ -265,13 +266,11 @@ def message(stop: Stop, before: str = "") -> dict[str, Any]:
 
 def _link(run: TaskRun) -> str | None:
     """Return the address of our tab of the task, or of the decision service's page; `None` when nobody knows it."""
-    from airflow.configuration import conf
-
     found = DecisionLink().get_link(run, ti_key=run)
     if not found.startswith("/"):
         return found
-    base = conf.get("api", "base_url", fallback="") or ""
-    return f"{base.rstrip('/')}{found}" if base else None
+    host = origin()
+    return host and host + found
 
 
 def _plain(text: str) -> str:

@@ -7,10 +7,11 @@ import os
 from pathlib import Path
 from threading import Lock
 from typing import Any, ClassVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from airflow.plugins_manager import AirflowPlugin
 
+from gate.airflow.address import base_path
 from gate.web.tabs import DAG_TAB, NAVIGATION, PREFIX, RUN_TAB, TASK_TAB
 
 
@@ -38,19 +39,12 @@ def _build() -> Any:
     from gate.web.host import Host
     from gate.web.site import create_site, warmed
 
-    host = Host(login=_login, airflow=_base_path(), coverage=coverage, parked=is_parked)
+    host = Host(login=_login, airflow=base_path(), coverage=coverage, parked=is_parked)
     return warmed(create_site(open_served, authenticators=[AirflowAuthenticator()], host=host))
 
 
 def _login(back: str) -> str:
-    return f"{_base_path()}/api/v2/auth/login?next={quote(back, safe='')}"
-
-
-def _base_path() -> str:
-    """Return the path below which Airflow is reached, such as `/airflow`; empty for most."""
-    from airflow.configuration import conf
-
-    return urlsplit(conf.get("api", "base_url", fallback="") or "").path.rstrip("/")
+    return f"{base_path()}/api/v2/auth/login?next={quote(back, safe='')}"
 
 
 def _views() -> list[dict[str, Any]]:
@@ -58,7 +52,7 @@ def _views() -> list[dict[str, Any]]:
     if remote := os.environ.get("GATE_URL"):
         # Another origin cannot be framed: its log-in would not come along. The navigation leads there.
         return [{"name": "Consent gate", "href": f"{remote.rstrip('/')}/ui/decisions", "destination": "nav"}]
-    pages = f"{_base_path()}{PREFIX}/ui"
+    pages = f"{base_path()}{PREFIX}/ui"
     run = "dag_id={DAG_ID}&run_id={RUN_ID}"
     framed = (
         ("nav", NAVIGATION, "Consent gate", f"{pages}/decisions"),
@@ -79,7 +73,7 @@ def _badge() -> list[dict[str, Any]]:
     if os.environ.get("GATE_URL") or not manifest.is_file():
         return []
     built = json.loads(manifest.read_text("utf-8"))["src/badge.ts"]["file"]  # its name changes with its content
-    address = f"{_base_path()}{PREFIX}/ui/static/{built}"
+    address = f"{base_path()}{PREFIX}/ui/static/{built}"
     return [{"name": "Consent gate badge", "bundle_url": address, "destination": "dashboard"}]
 
 

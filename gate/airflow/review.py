@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
-from urllib.parse import urlsplit
 
 from gate.airflow.links import DecisionLink
 from gate.domain.decision import Finding
@@ -117,7 +116,7 @@ def park(
     from airflow.sdk.exceptions import TaskAwaitingInput
     from airflow.sdk.execution_time.hitl import HITLUser, upsert_hitl_detail
 
-    link = _address(task, context)
+    link = DecisionLink().get_link(task, ti_key=context["ti"])
     upsert_hitl_detail(
         ti_id=context["ti"].id,
         options=[LABELS[option] for option in asked.options],
@@ -264,11 +263,3 @@ def _plain(text: str) -> str:
 
 
 _STEERING = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-
-
-def _address(task: Any, context: Mapping[str, Any]) -> str:
-    from airflow.configuration import conf
-
-    address = DecisionLink().get_link(task, ti_key=context["ti"])
-    base = urlsplit(conf.get("api", "base_url", fallback="") or "").path.rstrip("/")
-    return f"{base}{address}" if address.startswith("/") else address
