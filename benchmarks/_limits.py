@@ -13,6 +13,7 @@ WHY = {
         "**A snapshot made and coverage beside a raw scan**: coverage alone takes most of the bar (see above); making "
         "the snapshot takes less than coverage."
     ),
+    "consent lookup": ("**Consent lookup on PostgreSQL**: six statements, each a way to the server and back."),
     "coverage / pandas": (
         "**Coverage beside pandas `isin`**: pandas 3 looks up Arrow text, which is several times as fast as the "
         "objects that the bar was measured with."

@@ -115,7 +115,7 @@ def of_table(folder: Path, rows: int, accounts: int, *, skewed: bool) -> list[Ro
         4, partial(raw_scan, table), partial(anti_join, table, snapshot), partial(count_coverage, source, str(snapshot))
     )
     exact = same(counts, table, snapshot)
-    what = f"coverage of {rows:,} rows{', a few accounts with most,' if skewed else ''}"
+    what = f"coverage of {rows:,} {'skewed ' if skewed else ''}rows"
     note = f"{accounts:,} accounts, {table.stat().st_size / 1e9:.2f} GB; {told(exact)}"
     return [
         ratio(f"{what} / raw scan", ours, raw, BAR, note=note, ok=exact),
