@@ -79,6 +79,7 @@ def _of_lake(folder: Path) -> dict[str, float]:
 def _of_ledger(folder: Path) -> dict[str, float]:
     from benchmarks.ledger import _import, _write_events
     from benchmarks.snapshots import NOW, TERMS
+    from gate.ledger.references import Known, commit_refs, known_refs
     from gate.ledger.snapshots import current_snapshot
     from gate.ledger.store import open_ledger
     from gate.ledger.verify import verify
@@ -92,12 +93,19 @@ def _of_ledger(folder: Path) -> dict[str, float]:
         found["mirror an account"] = _cpu(lambda: current_snapshot(reader, NOW, TERMS, folder / "small"), 1) / LEDGER
     names = [f"account-{number:08}" for number in range(LEDGER)]
 
+    def look_up() -> Known:
+        with ledger.read() as reader:
+            return known_refs(reader, "account", names)
+
+    known = look_up()
+
     def name_accounts() -> None:
         with suppress(_Undone), ledger.write() as tx:
-            refs = tx.commit_refs("account", names)
+            refs = commit_refs(tx, "account", set(names), known)
             tx.attach(b"".join(bytes.fromhex(ref) for ref in sorted(refs.values())), "application/octet-stream")
             raise _Undone
 
+    found["look up an account's reference"] = _cpu(look_up) / LEDGER
     found["name an account in a decision"] = _cpu(name_accounts) / LEDGER
     ledger.close()
     found["bytes of an event in the ledger"] = sum(p.stat().st_size for p in folder.glob("ledger.db*")) / events
@@ -164,6 +172,7 @@ def of_ledger(constants: Mapping[str, float], accounts: int) -> list[str]:
         span(accounts * constants["snapshot an account from the mirror"]),
         amount(accounts * constants["bytes of an account in the snapshot"]),
         span(accounts * YEARLY / 365 * constants["bring an event into the snapshot"]),
+        span(accounts * constants["look up an account's reference"]),
         span(accounts * constants["name an account in a decision"]),
         amount(accounts * 32),
     ]
@@ -193,7 +202,8 @@ def tables(constants: Mapping[str, float]) -> str:
         "snapshot from it",
         "snapshot",
         "a day's events into it",
-        "an allow names all",
+        "an allow looks all up",
+        "… and names them",
         "… and attaches",
     ]
     return "\n".join(

@@ -16,6 +16,7 @@ from gate.domain.instants import format_instant, parse_instant
 from gate.domain.run import TaskRun
 from gate.domain.words import Verdict
 from gate.errors import Blocked, InputError
+from gate.ledger.references import commit_refs, known_refs
 from gate.ledger.snapshots import next_change
 from gate.ledger.store import Entry
 from gate.lineage.events import decision_event
@@ -146,6 +147,9 @@ def _record(service: Service, gathered: Gathered, decision: Decision, asking: As
     names = _permitted_names(gathered) if decision.verdict is Verdict.ALLOW or liftable else []
     until = _stands_until(gathered, names, decision.decided_at)
     now = decision.decided_at
+    told = {name for top in lacking for name, _ in top["accounts"]}
+    with service.ledger.read() as reader:
+        known = known_refs(reader, "account", {*names, *told})
     with recording(service) as tx:
         mode = current_mode(tx, now)
         override = override_for(tx, asking.run.dag_id, asking.run.run_id, now) if liftable else None
@@ -154,7 +158,7 @@ def _record(service: Service, gathered: Gathered, decision: Decision, asking: As
         if observed:  # the training starts on the whole of it: a later withdrawal has to find everybody in it
             names = names or _permitted_names(gathered)
         actor = recorded_actor(tx, asking.by)
-        refs = tx.commit_refs("account", {*names, *(name for top in lacking for name, _ in top["accounts"])})
+        refs = commit_refs(tx, "account", {*names, *told}, known)
         detail = [{**top, "accounts": [[refs[name], rows] for name, rows in top["accounts"]]} for top in lacking]
         body = {
             **_statement(gathered, decision),

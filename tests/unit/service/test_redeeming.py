@@ -11,7 +11,9 @@ import pytest
 from gate.domain.consent import Profile
 from gate.domain.words import Ownership
 from gate.errors import PermitRefused
+from gate.ledger.references import known_refs
 from gate.policy.table import load_policy
+from gate.service import deciding
 from gate.service.consents import record_model, record_profile
 from gate.service.core import Service, activate_policy
 from gate.service.deciding import decide
@@ -83,6 +85,26 @@ def test_a_withdrawal_in_between_wins_and_is_named(service: Service, data) -> No
 def test_a_pre_dated_withdrawal_wins_too(service: Service, data) -> None:
     say(service, event("acme", "withdraw", effective_at="2023-08-20T00:00:00Z"))
     assert refused(service, data) == "consent_withdrawn"
+
+
+def test_a_withdrawal_is_found_though_the_account_was_erased_while_it_was_decided(
+    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The decision names accounts by references that it looked up before its turn; one of them stands no more."""
+
+    def looked_up(reader, kind, values):
+        known = known_refs(reader, kind, values)
+        with service.ledger.write() as tx:
+            assert tx.erase([known.refs["acme"]]) == 1
+        return known
+
+    data = chat_file(tmp_path, ["acme"] * 3)
+    tag_dataset(service, data, ["chat"], by="service:airflow", via="airflow")
+    monkeypatch.setattr(deciding, "known_refs", looked_up)
+    assert decide(service, [data], USE, ASKING).allowed
+    monkeypatch.undo()
+    say(service, event("acme", "withdraw", effective_at="2023-12-31T00:00:00Z"), via="cli")
+    refused(service, data)  # for one of several reasons: nothing of what was erased counts
 
 
 def test_another_account_does_not_matter(service: Service, data) -> None:
