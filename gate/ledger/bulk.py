@@ -16,6 +16,7 @@ from gate.ledger.tables import NODE_LEVEL
 from gate.ledger.writing import EntryRow, Transaction
 
 _REMEMBERED = 20_000  # references kept from page to page
+_MANY = 10_000  # entries after which the database's own statistics are of another ledger
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,8 @@ def append_lines(
     if bulk is None:
         return Appended(0, 0, start)
     tx.end_batch(bulk.peaks)
+    if bulk.size - start >= _MANY:
+        tx.renew_statistics()
     return Appended(bulk.size - start, bulk.known, start)
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Insert, Table, delete
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError
 
 from gate.domain.canonical import Json, canonical, sha256_hex
 from gate.domain.instants import format_instant, utc_now
@@ -240,6 +242,16 @@ class Transaction(Reader):
         """Write the tree head of a batch that was inserted in parts."""
         if self._last is not None and self._last[0] >= self.size:
             self._end_batch(Entry(*self._last), peaks)
+
+    def renew_statistics(self) -> None:
+        """Have PostgreSQL look at what it holds now: until autovacuum does, it plans as for the few rows there were.
+
+        A role that may not has it passed over; what goes wrong costs speed, not the transaction.
+        """
+        if self.connection.dialect.name == "postgresql":
+            with suppress(DBAPIError), self.connection.begin_nested():
+                self.connection.exec_driver_sql("SET LOCAL lock_timeout = '2s'")  # a vacuum may hold them
+                self.connection.exec_driver_sql("ANALYZE entry, opening, node")
 
     def attach(self, content: bytes, media_type: str) -> str:
         """Keep bytes beside the log and return their digest (`sha256:…`) for an entry to name."""

@@ -8,17 +8,19 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from gate.domain.consent import Appointment, parse_consent_event
 from gate.domain.words import Role
 from gate.errors import CannotDecide
-from gate.ledger import merkle, records
+from gate.ledger import bulk, merkle, records
 from gate.ledger.bulk import append_lines
 from gate.ledger.format import refs_in
 from gate.ledger.lines import Line, order_of
 from gate.service.shaping import Appointments, Consents
 from gate.service.spool import Spool
+from support.databases import fresh_database, postgres_server
 from support.ledgers import COMMON, NOW, check, fresh, numbered
 
 START = datetime(2023, 8, 10, tzinfo=UTC)
@@ -145,6 +147,34 @@ def test_what_is_known_adds_nothing_and_is_counted(ledger_url: str) -> None:
             heads = reader.connection.exec_driver_sql("SELECT size, previous FROM tree_head").fetchall()
             assert [tuple(head) for head in heads] == [(50, 0)], "an import is one batch"
     assert check(ledger_url).ok
+
+
+@pytest.mark.postgres
+def test_after_a_large_import_the_database_knows_what_it_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else it plans as for an empty ledger, and every lookup reads all of it until autovacuum comes by."""
+    monkeypatch.setattr(bulk, "_MANY", 200)
+    lines = lines_of(Consents(), histories(300))
+    with fresh_database(postgres_server()) as url, fresh(url) as ledger:
+        with ledger.write() as tx:
+            append_lines(tx, pages(lines, 100), **COMMON)
+        with ledger.read() as reader:
+            planned = "SELECT relname, reltuples FROM pg_class WHERE relname IN ('entry', 'opening', 'node')"
+            counted = dict(tuple(row) for row in reader.connection.exec_driver_sql(planned))
+            assert counted["entry"] == reader.size
+            assert counted["opening"] > 0
+
+
+@pytest.mark.postgres
+def test_statistics_that_cannot_be_had_cost_no_import(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bulk, "_MANY", 200)
+    lines = lines_of(Consents(), histories(300))
+    with fresh_database(postgres_server()) as url, fresh(url) as ledger:
+        with psycopg.connect(url) as other, ledger.write() as tx:
+            other.execute("LOCK TABLE entry IN SHARE UPDATE EXCLUSIVE MODE")  # as a running vacuum holds it
+            tx.connection.exec_driver_sql("SET LOCAL lock_timeout = '100ms'")
+            told = append_lines(tx, pages(lines, 100), **COMMON)
+        with ledger.read() as reader:
+            assert reader.size == told.added > 200
 
 
 def test_an_error_on_the_way_undoes_all(ledger_url: str) -> None:
