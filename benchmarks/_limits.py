@@ -38,6 +38,10 @@ WHY = {
         "**Without preloading**: a task is a fresh process; DuckDB, Arrow, Ibis and the OpenLineage client take most "
         "of a second to import. `GATE_PRELOAD=on` has Airflow import them before it forks tasks."
     ),
+    "redemption": (
+        "**Redemption beside a bare insert**: 2.8 to 3.4 times from run to run of one day; each waits for the disk, "
+        "and takes 3 ms of processor."
+    ),
     "taking events": (
         "**Taking events in**: an event is written with its keys in order, for its digest must not depend on who sent "
         "it; that alone is twice the peer's work."
