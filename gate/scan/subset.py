@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import os
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,7 +14,7 @@ from gate.errors import DatasetError
 from gate.scan.digest import measure
 from gate.scan.engine import engine, reading
 from gate.scan.formats import Format
-from gate.scan.location import changed, fingerprint, is_single_file, local_root, read_chunks
+from gate.scan.location import changed, copy_to, fingerprint, is_single_file, local_root
 from gate.scan.part import Part, undamaged
 from gate.scan.passing import Passing
 from gate.scan.progress import counter
@@ -127,23 +126,9 @@ def _whole_file(part: Part, con: Backend) -> int:  # noqa: ARG001 a writer like 
     account = path_accounts(part.source.layout.dataset, [part.file])
     if not part.passing.mask(pa.array(account, pa.string()))[0].as_py():
         return 0
-    if not (part.file.is_local and _cloned(Path(part.file.url), part.path)):
-        with part.path.open("wb") as out:
-            out.writelines(read_chunks(part.file))
+    with part.path.open("wb") as out:
+        copy_to(part.file, out)
     return 1
-
-
-def _cloned(file: Path, path: Path) -> bool:
-    """Let the kernel copy a file, which shares blocks until one is written to where the file system can do so."""
-    if not hasattr(os, "copy_file_range"):
-        return False
-    try:
-        with file.open("rb") as source, path.open("wb") as out:
-            while os.copy_file_range(source.fileno(), out.fileno(), 2**30):
-                pass
-    except OSError:
-        return False
-    return True
 
 
 def _csv(part: Part, con: Backend) -> int:

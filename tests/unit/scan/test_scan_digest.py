@@ -1,6 +1,7 @@
 """The digest covers names and bytes, and nothing changes unnoticed while it is taken."""
 
 import hashlib
+import os
 
 import fsspec
 import pytest
@@ -9,7 +10,7 @@ from gate.domain.canonical import digest
 from gate.domain.dataset import dataset
 from gate.errors import DatasetError
 from gate.scan.digest import Manifest, measure
-from gate.scan.location import list_files, read_chunks
+from gate.scan.location import copy_to, list_files, read_chunks
 from gate.scan.progress import Progress, told
 
 
@@ -106,6 +107,38 @@ def test_file_that_changes_while_it_is_read_is_refused(tmp_path, write):
     with pytest.raises(DatasetError) as caught:
         list(chunks)
     assert caught.value.reason == "dataset_changed"
+
+
+@pytest.mark.parametrize("write", ["append", "replace", "truncate", "pipe"])
+def test_a_file_that_is_another_by_now_is_not_copied(tmp_path, write):
+    path, out = tmp_path / "big", tmp_path / "copy"
+    path.write_bytes(b"x" * (3 << 20))
+    (file,) = list_files(dataset(str(path)))
+    match write:
+        case "append":
+            path.write_bytes(b"x" * (3 << 20) + b"y")
+        case "replace":
+            path.write_bytes(b"yes")
+        case "truncate":
+            path.write_bytes(b"")
+        case "pipe":  # which would wait for ever
+            path.unlink()
+            os.mkfifo(path)
+    with out.open("wb") as target, pytest.raises(DatasetError) as caught:
+        copy_to(file, target)
+    assert caught.value.reason == "dataset_changed"
+
+
+@pytest.mark.parametrize("kernel", [True, False])
+def test_a_copy_has_the_very_bytes(tmp_path, kernel, monkeypatch):
+    if not kernel:
+        monkeypatch.delattr(os, "copy_file_range")
+    path, out = tmp_path / "big", tmp_path / "copy"
+    path.write_bytes(os.urandom((3 << 20) + 5))
+    (file,) = list_files(dataset(str(path)))
+    with out.open("wb") as target:
+        copy_to(file, target)
+    assert out.read_bytes() == path.read_bytes()
 
 
 def test_file_that_comes_while_others_are_read_is_refused(lake):
