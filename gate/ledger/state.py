@@ -100,8 +100,11 @@ def account_facts(reader: Reader, account_id: str, known_at: int | None = None) 
     events = [recorded_event(entry, held, opened) for entry in consents]
     others = {person_of(e) for e, told in zip(consents, events, strict=True) if told.authority is not Authority.ADMIN}
     if others:  # not admins of this account then: of another, perhaps
-        elsewhere = held | {person: _held_by(reader, person, known_at) for person in others}
-        events = [recorded_event(entry, elsewhere, opened) for entry in consents]
+        elsewhere = {person: _held_by(reader, person, known_at) for person in others}
+        events = [
+            told if told.authority is Authority.ADMIN else recorded_event(entry, elsewhere, opened)
+            for entry, told in zip(consents, events, strict=True)
+        ]
     return AccountFacts(profile_of(profiles[-1]) if profiles else UNKNOWN_PROFILE, tuple(events))
 
 
