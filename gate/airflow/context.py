@@ -50,16 +50,16 @@ def logged_scans(log: Logger) -> Iterator[None]:
     from gate.scan.progress import Progress, told
 
     began = last = time.monotonic()
-    doing = ""
+    doing = ("", 0)
 
     def write(now: Progress) -> None:
         nonlocal began, last, doing
         moment = time.monotonic()
-        if now.doing != doing:
-            doing, began, last = now.doing, moment, moment
+        if (now.doing, now.total) != doing:
+            doing, began, last = (now.doing, now.total), moment, moment
         elif moment - last >= LOG_EVERY and now.total:
             last = moment
-            log.info("%s: %.0f %%, %s", doing, 100 * now.done / now.total, now.rate(moment - began))
+            log.info("%s: %.0f %%, %s", now.doing, 100 * now.done / now.total, now.rate(moment - began))
 
     with told(write):
         yield

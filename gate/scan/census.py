@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -79,7 +80,7 @@ def take_census(dataset: Dataset, path: Path, spark: Spark | None = None) -> Cen
     with engine() as con:
         with reading(dataset):
             source = open_source(dataset, con) if spark is None else counted_source(dataset, con, spark)
-            with of_query(con, "counting", *amount(source.layout)):
+            with of_query(con, "counting", *amount(source.layout)) if spark is None else nullcontext():
                 found = con.to_pyarrow(dataset_rows(source).select(*COLUMNS))
         write_census(found, path)
     return Census(dataset, path)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ibis.backends.duckdb import Backend
 
 PATH_ACCOUNT = "gate_path_account"  # key of `Source.of_path` with the account a path pattern found
+_FOOTERS = 100  # files whose footers are read again, only to tell how far a scan is
 ROWS = "gate_rows"  # column with the number of rows that a row of a counted source stands for
 
 
@@ -111,8 +112,8 @@ def wanted_of(
 
 
 def amount(layout: Layout) -> tuple[Callable[[], int], Literal["bytes", "rows"]]:
-    """Return what works out how much there is to count: rows where footers tell, else bytes."""
-    if layout.format is Format.PARQUET:
+    """Return what works out how much there is to count: rows where a few footers tell, else bytes."""
+    if layout.format is Format.PARQUET and len(layout.files) <= _FOOTERS:
         return lambda: sum(parquet_footer(file)[0] for file in layout.files), "rows"
     return lambda: sum(file.size for file in layout.files), "bytes"
 
