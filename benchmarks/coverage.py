@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
 from collections import Counter
@@ -17,6 +16,7 @@ from pyarrow import parquet
 
 from benchmarks._common import Row, alone, best_of, gib, growth, peak, ratio
 from benchmarks._lake import generate
+from benchmarks.expectations import frames_asset
 from gate.domain.dataset import dataset
 from gate.scan.coverage import CoverageCounts, count_coverage
 from gate.scan.digest import measure
@@ -157,16 +157,13 @@ def of_value_set(table: Path, snapshot: Path, each: float) -> Row:
         snapshot: who is in which group.
         each: seconds that coverage takes for a row of the whole.
     """
-    os.environ["GX_ANALYTICS_ENABLED"] = "false"
+    frames = frames_asset()
     import great_expectations as gx
 
     known = parquet.read_table(snapshot)
     agreed = known.filter(pc.is_in(known["group"], pa.array(PASSING, pa.int32())))["account_id"].to_pylist()
-    frame = parquet.ParquetFile(table).iter_batches(CUT, columns=["account_id"]).__next__().to_pandas()
-    context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = {"globally": False}
-    asset = context.data_sources.add_pandas("bench").add_dataframe_asset("rows")
-    batch = asset.add_batch_definition_whole_dataframe("all").get_batch({"dataframe": frame})
+    frame = next(parquet.ParquetFile(table).iter_batches(CUT, columns=["account_id"])).to_pandas()
+    batch = frames.get_batch({"dataframe": frame})
     asked = gx.expectations.ExpectColumnValuesToBeInSet(column="account_id", value_set=agreed)
     ((spent, told_by_gx),) = best_of(1, lambda: batch.validate(asked, result_format={"result_format": "BASIC"}))
     unexpected = int((~frame["account_id"].isin(agreed)).sum())

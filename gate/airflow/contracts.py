@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from gate.errors import InputError
+from gate.domain.switches import word_of
 
 SETTING = "GATE_CONTRACTS"
 
@@ -18,7 +18,4 @@ def contracts_are_checked(environ: Mapping[str, str] = os.environ) -> bool:
     Raises:
         InputError: it says something else.
     """
-    said = environ.get(SETTING, "on")
-    if said not in ("on", "off"):
-        raise InputError("must be on or off", where=SETTING)
-    return said == "on"
+    return word_of(environ, SETTING, ("on", "off")) == "on"

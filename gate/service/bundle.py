@@ -26,7 +26,7 @@ from gate.service.core import Service
 from gate.service.printing import MOST, printer
 from gate.service.publishing import Checkpoint, sign_checkpoint
 
-_ROWS = (300, 200, 100, 50, 20, 10)  # of each table in a report that is too long to be printed whole
+_ROWS = (300, 200, 100, 50, 20, 10, 0)  # of each table in a report that is too long to be printed whole
 _NEVER = (
     ("other entries of the ledger", "they do not concern what was asked; proofs show those that do"),
     ("entries of kinds access, token and feed", "who looked, service tokens and watermarks are no part of the answer"),
@@ -213,12 +213,12 @@ def _printed(told: Told, wanted: bool | None) -> bytes | str:
     if wanted is False:
         return "it was not asked for"
     try:
-        write = printer()
-        if len(report_html(told)) <= MOST:
-            return write(report_html(told))
-        told.chosen.leave("rows of long tables in report.pdf", "report.html has all of them")
-        pages = (report_html(told, most) for most in _ROWS)
-        return write(next((page for page in pages if len(page) <= MOST), report_html(told, 0)))
+        write, page = printer(), report_html(told)
+        if len(page) > MOST:
+            told.chosen.leave("rows of long tables in report.pdf", "report.html has all of them")
+            pages = (report_html(told, most) for most in _ROWS)
+            page = next((shorter for shorter in pages if len(shorter) <= MOST), page)
+        return write(page)
     except InputError as error:
         if wanted:
             raise

@@ -88,9 +88,9 @@ class Cluster:
         environ = os.environ | {
             "SPARK_HOME": str(home),
             "SPARK_LOCAL_IP": "127.0.0.1",
+            "SPARK_DAEMON_MEMORY": memory,
             "PYSPARK_PYTHON": sys.executable,
         }
-        environ["SPARK_DAEMON_MEMORY"] = memory
         with (self.folder / f"{name}.log").open("wb") as log:
             command = [str(home / "bin" / "spark-class"), f"org.apache.spark.deploy.{what}", *words]
             started = subprocess.Popen(command, env=environ, stdout=log, stderr=subprocess.STDOUT)

@@ -13,6 +13,9 @@ from gate.domain.contract import ContractOutcome
 from gate.domain.dataset import Dataset
 from gate.errors import CannotDecide, InputError
 from gate.scan.contracts.batches import Batches, add_frame, context, metric, sql_columns
+from gate.scan.contracts.on_files import check_files
+from gate.scan.contracts.on_spark import check_on_spark
+from gate.scan.contracts.on_table import check_table
 from gate.scan.contracts.rules import bind
 from gate.scan.contracts.suite import great_expectations
 from gate.scan.contracts.tally import Tally
@@ -93,10 +96,6 @@ def check_held_contract(
     held: Held, categories: Iterable[str], now: datetime, rules: Path | None = None, *, spark: Spark | None = None
 ) -> ContractOutcome:
     """Check the contracts on what stays as it is meanwhile: a table's snapshot, or files at hand; as above."""
-    from gate.scan.contracts.on_files import check_files
-    from gate.scan.contracts.on_spark import check_on_spark
-    from gate.scan.contracts.on_table import check_table
-
     words = tuple(sorted(set(categories)))
     if not isinstance(held, Dataset):
         return check_table(held, words, now, rules)

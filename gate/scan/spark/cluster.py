@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from gate.domain.dataset import Dataset
+from gate.domain.switches import word_of
 from gate.errors import CannotDecide, DatasetError, InputError
 
 if TYPE_CHECKING:
@@ -76,10 +77,7 @@ def accounts_hashed(environ: Mapping[str, str] = os.environ) -> bool:
     Raises:
         InputError: it says something else.
     """
-    said = environ.get(ACCOUNTS, "plain")
-    if said not in ("plain", "hashed"):
-        raise InputError("must be plain or hashed", where=ACCOUNTS)
-    return said == "hashed"
+    return word_of(environ, ACCOUNTS, ("plain", "hashed")) == "hashed"
 
 
 @contextmanager
